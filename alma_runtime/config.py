@@ -1,0 +1,89 @@
+"""The one place that reads the environment and `system/alma.toml`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alma_runtime.errors import AlmaError
+
+DEFAULT_ROOT = Path("/mnt/ALMA_RESIST")
+DEFAULT_ENGINE_DIR = Path("/usr/lib/alma/engine")
+DEFAULT_MODELS_DIR = Path("/usr/share/alma/models")
+DEFAULT_RUN_DIR = Path("/run/alma")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the surroundings say; every value has a default that is right on the appliance."""
+
+    root: Path = DEFAULT_ROOT
+    engine_dir: Path = DEFAULT_ENGINE_DIR
+    models_dir: Path = DEFAULT_MODELS_DIR
+    run_dir: Path = DEFAULT_RUN_DIR
+    cache_dir: Path = Path()
+    language: str = "es"
+    passphrase_file: Path | None = None
+    archive: str | None = None
+
+
+def language_of(environment: dict[str, str]) -> str:
+    """`en` where the locale asks for English, else `es`: our people are Spanish speakers first."""
+    for name in ("ALMA_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        value = environment.get(name, "")
+        if value:
+            return "en" if value.lower().startswith("en") else "es"
+    return "es"
+
+
+def settings(environment: dict[str, str] | None = None) -> Settings:
+    """Settings from the process environment (or from the one given)."""
+    env = dict(os.environ) if environment is None else environment
+
+    def path(name: str, default: Path) -> Path:
+        return Path(env[name]) if env.get(name) else default
+
+    home = Path(env.get("HOME") or "/")
+    passphrase = env.get("ALMA_PASSPHRASE_FILE")
+    return Settings(
+        root=path("ALMA_ROOT", DEFAULT_ROOT),
+        engine_dir=path("ALMA_ENGINE_DIR", DEFAULT_ENGINE_DIR),
+        models_dir=path("ALMA_MODELS_DIR", DEFAULT_MODELS_DIR),
+        run_dir=path("ALMA_RUN_DIR", DEFAULT_RUN_DIR),
+        cache_dir=path("ALMA_CACHE_DIR", path("XDG_CACHE_HOME", home / ".cache") / "alma"),
+        language=language_of(env),
+        passphrase_file=Path(passphrase) if passphrase else None,
+        archive=env.get("ALMA_ARCHIVE") or None,
+    )
+
+
+def program_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """The small, known environment that every external program of ours gets."""
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "TERM", "TMPDIR")}
+    kept.setdefault("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+    return {**kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(extra or {})}
+
+
+def network_environment() -> dict[str, str]:
+    """What a downloading program (pip, apt) may additionally need from the person's set-up."""
+    names = ("http_proxy", "https_proxy", "no_proxy", "ssl_cert_file", "requests_ca_bundle")
+    return {
+        k: v for k, v in os.environ.items() if k.lower() in names or k.upper().startswith("PIP_")
+    }
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dict.
+
+    Raises:
+        AlmaError: it cannot be read or parsed; the message names the file and the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise AlmaError(f"{path}: no existe / does not exist") from exc
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise AlmaError(f"{path}: {exc}") from exc
