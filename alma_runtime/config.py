@@ -13,7 +13,9 @@ from alma_runtime.errors import AlmaError
 DEFAULT_ROOT = Path("/mnt/ALMA_RESIST")
 DEFAULT_ENGINE_DIR = Path("/usr/lib/alma/engine")
 DEFAULT_MODELS_DIR = Path("/usr/share/alma/models")
+DEFAULT_MODELS_LOCK = Path("/usr/share/alma/models.lock")
 DEFAULT_RUN_DIR = Path("/run/alma")
+DEFAULT_KEEP_DIR = Path("/mnt/alma-keep")
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,14 @@ class Settings:
     root: Path = DEFAULT_ROOT
     engine_dir: Path = DEFAULT_ENGINE_DIR
     models_dir: Path = DEFAULT_MODELS_DIR
+    models_lock: Path = DEFAULT_MODELS_LOCK
+    keep_dir: Path = DEFAULT_KEEP_DIR
     run_dir: Path = DEFAULT_RUN_DIR
     cache_dir: Path = Path()
     language: str = "es"
     passphrase_file: Path | None = None
     archive: str | None = None
+    notify_socket: str | None = None  # systemd's, for services of Type=notify
 
 
 def language_of(environment: dict[str, str]) -> str:
@@ -52,11 +57,14 @@ def settings(environment: dict[str, str] | None = None) -> Settings:
         root=path("ALMA_ROOT", DEFAULT_ROOT),
         engine_dir=path("ALMA_ENGINE_DIR", DEFAULT_ENGINE_DIR),
         models_dir=path("ALMA_MODELS_DIR", DEFAULT_MODELS_DIR),
+        models_lock=path("ALMA_MODELS_LOCK", DEFAULT_MODELS_LOCK),
+        keep_dir=path("ALMA_KEEP_DIR", DEFAULT_KEEP_DIR),
         run_dir=path("ALMA_RUN_DIR", DEFAULT_RUN_DIR),
         cache_dir=path("ALMA_CACHE_DIR", path("XDG_CACHE_HOME", home / ".cache") / "alma"),
         language=language_of(env),
         passphrase_file=Path(passphrase) if passphrase else None,
         archive=env.get("ALMA_ARCHIVE") or None,
+        notify_socket=env.get("NOTIFY_SOCKET") or None,
     )
 
 
