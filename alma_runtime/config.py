@@ -29,6 +29,7 @@ class Settings:
     keep_dir: Path = DEFAULT_KEEP_DIR
     run_dir: Path = DEFAULT_RUN_DIR
     cache_dir: Path = Path()
+    config_dir: Path = Path()
     language: str = "es"
     passphrase_file: Path | None = None
     archive: str | None = None
@@ -61,6 +62,7 @@ def settings(environment: dict[str, str] | None = None) -> Settings:
         keep_dir=path("ALMA_KEEP_DIR", DEFAULT_KEEP_DIR),
         run_dir=path("ALMA_RUN_DIR", DEFAULT_RUN_DIR),
         cache_dir=path("ALMA_CACHE_DIR", path("XDG_CACHE_HOME", home / ".cache") / "alma"),
+        config_dir=path("ALMA_CONFIG_DIR", path("XDG_CONFIG_HOME", home / ".config") / "alma"),
         language=language_of(env),
         passphrase_file=Path(passphrase) if passphrase else None,
         archive=env.get("ALMA_ARCHIVE") or None,

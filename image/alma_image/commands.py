@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import click
 
-COMMANDS: list[click.Command] = []
+from alma_image.release.commands import COMMANDS as RELEASE
+
+COMMANDS: list[click.Command] = [*RELEASE]

@@ -69,5 +69,7 @@ def profile_from(table: dict[str, object], where: str) -> Profile:
     for field in dataclasses.fields(Profile):
         expected = {"str": str, "int": int}.get(str(field.type), tuple)
         if not isinstance(getattr(profile, field.name), expected):
-            raise AlmaError(_("{where}: «{key}» is of the wrong kind").format(where=where, key=field.name))
+            raise AlmaError(
+                _("{where}: «{key}» is of the wrong kind").format(where=where, key=field.name)
+            )
     return profile

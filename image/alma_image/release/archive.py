@@ -54,9 +54,7 @@ def archive_addresses() -> dict[str, str]:
         texts = done.stderr.decode("utf-8", "replace").splitlines()
     addresses = [m.group(1).rstrip("/") for t in texts if (m := SOURCES_LINE.match(t))]
     if not addresses:
-        raise AlmaError(
-            _("no Debian archive is known on this machine; name one in ALMA_ARCHIVE")
-        )
+        raise AlmaError(_("no Debian archive is known on this machine; name one in ALMA_ARCHIVE"))
     return {address.rsplit("/", 1)[-1]: address for address in addresses}
 
 
@@ -70,7 +68,7 @@ def resolve(include: Sequence[str], variant: str) -> list[Package]:
         out = Path(name)
         hooks = [
             f'--customize-hook=cp -r "$1"/var/lib/apt/lists {out}/lists',
-            f"--customize-hook=dpkg-query --admindir=\"$1\"/var/lib/dpkg -W"
+            f'--customize-hook=dpkg-query --admindir="$1"/var/lib/dpkg -W'
             f" -f='${{Package}} ${{Version}} ${{Architecture}}\\n' > {out}/installed",
         ]
         try:
@@ -81,9 +79,9 @@ def resolve(include: Sequence[str], variant: str) -> list[Package]:
             missing = re.search(r"Unable to locate package (\S+)", exc.stderr)
             if missing:
                 raise AlmaError(
-                    _("the archive has no package «{name}» (image/packages.toml or a profile)").format(
-                        name=missing.group(1)
-                    )
+                    _(
+                        "the archive has no package «{name}» (image/packages.toml or a profile)"
+                    ).format(name=missing.group(1))
                 ) from exc
             raise
         known = {}
@@ -151,14 +149,12 @@ def _is_whole(path: Path, package: Package) -> bool:
     return path.is_file() and path.stat().st_size == package.size
 
 
-def _fetch(
-    client: httpx.Client, addresses: dict[str, str], package: Package, path: Path
-) -> None:
+def _fetch(client: httpx.Client, addresses: dict[str, str], package: Package, path: Path) -> None:
     if package.archive not in addresses:
         raise AlmaError(
-            _("package {name} comes from «{archive}», which is not among this machine's archives").format(
-                name=package.name, archive=package.archive
-            )
+            _(
+                "package {name} comes from «{archive}», which is not among this machine's archives"
+            ).format(name=package.name, archive=package.archive)
         )
     name = f"{package.name} {package.version}"
     try:
@@ -192,7 +188,7 @@ def _fetch(
 
 
 def make_repository(packages: dict[Package, Path], folder: Path) -> None:
-    """A flat apt repository of exactly these packages: links and a `Packages` index."""
+    """A flat apt repository of exactly these packages: links, `Packages` and `Release`."""
     stanzas = []
     for package, path in sorted(packages.items()):
         control = run(["dpkg-deb", "--field", path]).text
@@ -201,6 +197,12 @@ def make_repository(packages: dict[Package, Path], folder: Path) -> None:
         stanzas.append(
             f"{control}\nFilename: ./{name}\nSize: {package.size}\nSHA256: {package.sha256}\n"
         )
-    (folder / "Packages").write_text("\n".join(stanzas), encoding="utf-8")
-
-
+    index = "\n".join(stanzas).encode()
+    (folder / "Packages").write_bytes(index)
+    # mmdebstrap asks apt for the essential packages *of the suite*, so the repository is that suite.
+    (folder / "Release").write_text(
+        f"Origin: ALMA\nSuite: {SUITE}\nCodename: {SUITE}\nArchitectures: amd64\n"
+        f"Date: Thu, 01 Jan 1970 00:00:00 UTC\n"
+        f"SHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n",
+        encoding="utf-8",
+    )

@@ -44,10 +44,15 @@ class Sandbox:
         *,
         binds: Sequence[Path] = (),
         ro_binds: Sequence[Path] = (),
+        into: Path | None = None,
         cwd: Path | None = None,
         network: bool = False,
     ) -> list[Argument]:
-        """The complete command line that runs `argv` inside."""
+        """The complete command line that runs `argv` inside.
+
+        Args:
+            into: another tree that programs will chroot into: it gets /dev, /proc, /run and /tmp.
+        """
         inside: list[Argument] = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc"]
         inside += ["--unshare-uts", "--hostname", "tools", "--cap-add", "ALL"]
         for folder in ("usr", "etc"):
@@ -66,7 +71,10 @@ class Sandbox:
             inside += ["--ro-bind", path.absolute(), path.absolute()]
         for path in binds:
             inside += ["--bind", path.absolute(), path.absolute()]
-        inside += ["--chdir", (cwd or Path("/")).absolute() if cwd else "/", "--", *argv]
+        if into is not None:
+            inside += ["--dev-bind", "/dev", into / "dev", "--proc", into / "proc"]
+            inside += ["--tmpfs", into / "run", "--tmpfs", into / "tmp"]
+        inside += ["--chdir", cwd.absolute() if cwd else "/", "--", *argv]
         return as_root(inside)
 
     def run(
@@ -75,6 +83,7 @@ class Sandbox:
         *,
         binds: Sequence[Path] = (),
         ro_binds: Sequence[Path] = (),
+        into: Path | None = None,
         cwd: Path | None = None,
         network: bool = False,
         stdin: bytes | None = None,
@@ -85,7 +94,7 @@ class Sandbox:
     ) -> Completed:
         """Run a program inside to its end; as `alma_runtime.run.run`."""
         return programs.run(
-            self.command(argv, binds=binds, ro_binds=ro_binds, cwd=cwd, network=network),
+            self.command(argv, binds=binds, ro_binds=ro_binds, into=into, cwd=cwd, network=network),
             stdin=stdin,
             env=inside_environment(network, env),
             check=check,
@@ -120,7 +129,7 @@ class Sandbox:
 
 
 def inside_environment(network: bool, extra: Mapping[str, str] | None) -> dict[str, str]:
-    """Environment of a program inside: nothing of the host's folders, proxies only with a network."""
+    """Environment of a program inside: no folder of the host, proxies only with a network."""
     outside = network_environment() if network else {}
     return {
         **outside,

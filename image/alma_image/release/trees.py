@@ -60,7 +60,9 @@ class Trees:
                 self._mmdebstrap(packages, wish_list(TOOLS_SET), TOOLS_VARIANT, archive, work, None)
                 tree = result / "tree"
                 tree.mkdir()
-                run(["tar", "-x", "-f", archive, "-C", tree, "--no-same-owner", "--exclude=./dev/*"])
+                run(
+                    ["tar", "-x", "-f", archive, "-C", tree, "--no-same-owner", "--exclude=./dev/*"]
+                )
                 run(["chmod", "-R", "u+rwX", tree])
                 # A mount point for the host's, when a step needs the network.
                 (tree / "etc" / "resolv.conf").unlink(missing_ok=True)
