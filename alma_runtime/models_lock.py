@@ -15,7 +15,9 @@ ROLES = ("chat", "embedding", "voice")
 
 @dataclass(frozen=True)
 class LockedModel:
-    """One model file. Size in bytes, context in tokens, memory in MiB with the full context."""
+    """One model file. Size in bytes, context in tokens,
+    memory in MiB with 4096 tokens
+    of context (or with the full one where that is shorter)."""
 
     id: str
     role: str

@@ -157,6 +157,7 @@ def _options(load: Load, socket: Path) -> list[str]:
         "--offline",
         "--no-webui",
         "--no-slots",
+        "--metrics",                       # counts only; reached by nobody but us
         "--ctx-size", str(load.context),
         "--parallel", "1",                 # one conversation has all the context; others queue
         "--threads", str(load.threads),

@@ -55,6 +55,8 @@ def serve(settings: Settings, root: Path, port: int, key_file: Path | None) -> N
     with bind_loopback(port) as listener:
         _make_private_folder(sockets)
         with _key(key_file or folder / "key") as key, contextlib.suppress(KeyboardInterrupt):
+            host, bound = listener.getsockname()
+            _say(_("listening on {host}:{port}").format(host=host, port=bound))
             supervisor = Supervisor(surroundings(settings, root, sockets), _announcer())
             server(Guard(gateway(supervisor), key)).run(sockets=[listener])
             notify(stopping=True)
@@ -71,10 +73,14 @@ def _announcer() -> Callable[[Health], None]:
 
     def announce(health: Health) -> None:
         line = " ".join(part for part in (health.reason, health.choice) if part)
-        print(f"{health.status}: {line}", file=sys.stderr, flush=True)
+        _say(f"{health.status}: {line}")
         notify(ready=health.status != "loading", status=line)
 
     return announce
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _make_private_folder(path: Path) -> None:

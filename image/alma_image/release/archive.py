@@ -72,9 +72,13 @@ def resolve(include: Sequence[str], variant: str) -> list[Package]:
             f" -f='${{Package}} ${{Version}} ${{Architecture}}\\n' > {out}/installed",
         ]
         try:
-            run(in_mounts(["mmdebstrap", "--mode=root", NO_DEVICES, NO_RECOMMENDS,
-                           f"--variant={variant}", "--format=null",
-                           f"--include={','.join(include)}", *hooks, SUITE, "/dev/null"]))  # fmt: skip
+            run(
+                in_mounts(
+                    ["mmdebstrap", "--mode=root", NO_DEVICES, NO_RECOMMENDS, "--format=null",
+                     f"--variant={variant}", f"--include={','.join(include)}", *hooks,
+                     SUITE, "/dev/null"]
+                )
+            )  # fmt: skip
         except ProgramFailed as exc:
             missing = re.search(r"Unable to locate package (\S+)", exc.stderr)
             if missing:
@@ -199,7 +203,7 @@ def make_repository(packages: dict[Package, Path], folder: Path) -> None:
         )
     index = "\n".join(stanzas).encode()
     (folder / "Packages").write_bytes(index)
-    # mmdebstrap asks apt for the essential packages *of the suite*, so the repository is that suite.
+    # mmdebstrap asks apt for the essential packages *of the suite*: the repository is that suite.
     (folder / "Release").write_text(
         f"Origin: ALMA\nSuite: {SUITE}\nCodename: {SUITE}\nArchitectures: amd64\n"
         f"Date: Thu, 01 Jan 1970 00:00:00 UTC\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from alma_image.source import IMAGE
@@ -105,7 +105,7 @@ def write_lock(sets: Mapping[str, Sequence[Package]], path: Path = LOCK_FILE) ->
         for package in sets[name]:
             members.setdefault(package, []).append(name)
     lines = [
-        f"{','.join(names)} {p.name} {p.version} {p.architecture} {p.archive} {p.path} {p.size} {p.sha256}"
-        for p, names in sorted(members.items())
+        " ".join((",".join(names), *(str(field) for field in astuple(package))))
+        for package, names in sorted(members.items())
     ]
     write_file(path, HEADER + f"epoch {int(time.time())}\n" + "\n".join(lines) + "\n")

@@ -38,8 +38,11 @@ def assemble(sandbox: Sandbox, archive: Path, layers: Sequence[Path], tree: Path
     """The system tree with the layers laid over it, everything in them owned by root."""
     unpack_tree(sandbox, archive, tree)
     for layer in layers:
-        sandbox.run(["cp", "-r", "--no-preserve=ownership", "--preserve=mode,links", "--no-dereference",
-                     f"{layer}/.", tree], binds=[tree], ro_binds=[layer])  # fmt: skip
+        sandbox.run(
+            ["cp", "-r", "--no-dereference", "--preserve=mode,links", "--no-preserve=ownership",
+             f"{layer}/.", tree],
+            binds=[tree], ro_binds=[layer],
+        )  # fmt: skip
 
 
 def make_squashfs(sandbox: Sandbox, tree: Path, image: Path, level: int, epoch: int) -> None:
@@ -53,7 +56,7 @@ def make_squashfs(sandbox: Sandbox, tree: Path, image: Path, level: int, epoch: 
 
 
 def add_verity(sandbox: Sandbox, image: Path) -> Verity:
-    """Append the hash tree; salt and UUID come from the content, so the same content gives the same.
+    """Append the hash tree; its salt and UUID come from the content, so they are reproducible.
 
     The superblock carries them (cryptsetup, lib/verity/verity.c).
     """

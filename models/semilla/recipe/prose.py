@@ -1,7 +1,7 @@
 """Paragraphs of documentation, read straight out of Debian packages.
 
-A `.deb` is an `ar` archive (deb(5)) whose member `data.tar.*` holds the files. Reading it here instead of
-installing it keeps the machine as it was and needs no program besides Python.
+A `.deb` is an `ar` archive (deb(5)) whose member `data.tar.*` holds the files. Reading it here
+instead of installing it keeps the machine as it was and needs no program besides Python.
 """
 
 import hashlib
@@ -21,9 +21,15 @@ _AR_HEADER = 60  # bytes: name 16, mtime 12, uid 6, gid 6, mode 8, size 10, end 
 _BLOCK_TAGS = frozenset({"p", "dd", "dt", "td", "h1", "h2", "h3", "li", "div", "br"})
 _SKIPPED_TAGS = frozenset({"pre", "script", "style", "title"})
 _SENTENCE = re.compile(r"[A-ZÁÉÍÓÚÑ¿¡«\"(].*[.:!?»)]$", re.DOTALL)
+
+
+def _words(line: str) -> frozenset[str]:
+    return frozenset(line.split())
+
+
 _STOP_WORDS = {
-    "es": frozenset("de la que el en los un por con una para las no se del al".split()),
-    "en": frozenset("the of to and a in is that for it you as are this be with".split()),
+    "es": _words("de la que el en los un por con una para las no se del al"),
+    "en": _words("the of to and a in is that for it you as are this be with"),
 }
 _OTHER = {"es": "en", "en": "es"}
 
@@ -33,14 +39,20 @@ class Package:
     """A pinned Debian package; `folders` maps a language to the folder of its HTML pages."""
 
     name: str
+    epoch: int | None
     version: str
     sha256: str
     folders: dict[str, str]
 
     @property
     def file_name(self) -> str:
-        # apt-get download writes the epoch's colon as %3a; none of ours has an epoch.
-        return f"{self.name}_{self.version}_all.deb"
+        """As `apt-get download` names it: the colon after an epoch is written %3a."""
+        epoch = "" if self.epoch is None else f"{self.epoch}%3a"
+        return f"{self.name}_{epoch}{self.version}_all.deb"
+
+    @property
+    def full_version(self) -> str:
+        return self.version if self.epoch is None else f"{self.epoch}:{self.version}"
 
 
 def read_packages(table: Path) -> list[Package]:
@@ -49,6 +61,7 @@ def read_packages(table: Path) -> list[Package]:
     return [
         Package(
             name=entry["name"],
+            epoch=entry.get("epoch"),
             version=entry["version"],
             sha256=entry["sha256"],
             folders={language: entry[language] for language in ("es", "en") if language in entry},
@@ -58,7 +71,7 @@ def read_packages(table: Path) -> list[Package]:
 
 
 def paragraphs(packages: list[Package], folder: Path) -> dict[str, list[str]]:
-    """Distinct paragraphs per language, in a fixed order; raises RecipeFault on a missing or altered package."""
+    """Distinct paragraphs per language, in a fixed order; refuses a missing or altered package."""
     found: dict[str, dict[str, None]] = {"es": {}, "en": {}}
     for package in packages:
         members = _members(_package_bytes(package, folder))
@@ -73,11 +86,11 @@ def _package_bytes(package: Package, folder: Path) -> bytes:
     path = folder / package.file_name
     if not path.is_file():
         raise RecipeFault(
-            f"{path} is missing: run `apt-get download {package.name}={package.version}` in {folder}"
+            f"{path} is missing: run `apt-get download {package.name}={package.full_version}` there"
         )
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != package.sha256:
-        raise RecipeFault(f"{path} is not the pinned package: its sha256 differs from texts/prose.toml")
+        raise RecipeFault(f"{path} is not the pinned package: sha256 differs from texts/prose.toml")
     return data
 
 
@@ -149,7 +162,7 @@ def _page_paragraphs(page: bytes, language: str) -> Iterator[str]:
 
 
 def _is_language(text: str, language: str) -> bool:
-    """Whether the stop words of `language` clearly outnumber the other's (untranslated parts stay out)."""
+    """Whether its stop words clearly outnumber the other's (untranslated parts stay out)."""
     words = [word.strip(".,;:()«»\"'").lower() for word in text.split()]
     own = sum(word in _STOP_WORDS[language] for word in words)
     other = sum(word in _STOP_WORDS[_OTHER[language]] for word in words)
