@@ -31,6 +31,7 @@ class Settings:
     cache_dir: Path = Path()
     config_dir: Path = Path()
     language: str = "es"
+    terminal: str = ""  # TERM
     passphrase_file: Path | None = None
     archive: str | None = None
     notify_socket: str | None = None  # systemd's, for services of Type=notify
@@ -43,6 +44,16 @@ def language_of(environment: dict[str, str]) -> str:
         if value:
             return "en" if value.lower().startswith("en") else "es"
     return "es"
+
+
+def kernel_language(command_line: Path = Path("/proc/cmdline")) -> str:
+    """What the boot menu chose (`alma.lang=`); empty on any machine not started by it."""
+    try:
+        words = command_line.read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return ""
+    chosen = [word.removeprefix("alma.lang=") for word in words if word.startswith("alma.lang=")]
+    return chosen[-1] if chosen else ""
 
 
 def settings(environment: dict[str, str] | None = None) -> Settings:
@@ -63,7 +74,8 @@ def settings(environment: dict[str, str] | None = None) -> Settings:
         run_dir=path("ALMA_RUN_DIR", DEFAULT_RUN_DIR),
         cache_dir=path("ALMA_CACHE_DIR", path("XDG_CACHE_HOME", home / ".cache") / "alma"),
         config_dir=path("ALMA_CONFIG_DIR", path("XDG_CONFIG_HOME", home / ".config") / "alma"),
-        language=language_of(env),
+        language=language_of({"ALMA_LANG": kernel_language(), **env}),
+        terminal=env.get("TERM", ""),
         passphrase_file=Path(passphrase) if passphrase else None,
         archive=env.get("ALMA_ARCHIVE") or None,
         notify_socket=env.get("NOTIFY_SOCKET") or None,
