@@ -1,7 +1,7 @@
 """The one place that runs external programs.
 
-Never through a shell, with a small known environment, standard input closed unless given, and a
-child that never outlives us. A failure is one sentence that shows the command so that it can be
+Never through a shell, with a small known environment and umask, standard input closed unless
+given, and a child that never outlives us. A failure is one sentence that shows the command so that it can be
 pasted. Secrets go in by `stdin` or by an inherited descriptor, so they are in no message.
 """
 
@@ -118,6 +118,7 @@ def spawn(
             env=program_environment(dict(env or {})),
             pass_fds=tuple(pass_fds),
             start_new_session=new_session,
+            umask=0o022,
         )
     except FileNotFoundError as exc:
         raise ProgramFailed(

@@ -69,6 +69,8 @@ class StageCache:
             result = work / "result"
             result.mkdir()
             make(result)
+            # The builder's umask is nobody's business.
+            run(["chmod", "-R", "u=rwX,go=rX", result])
             run(["sync", "--file-system", work])
             result.rename(final)
             fsync_folder(final.parent)

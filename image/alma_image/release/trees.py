@@ -63,7 +63,6 @@ class Trees:
                 run(
                     ["tar", "-x", "-f", archive, "-C", tree, "--no-same-owner", "--exclude=./dev/*"]
                 )
-                run(["chmod", "-R", "u+rwX", tree])
                 # A mount point for the host's, when a step needs the network.
                 (tree / "etc" / "resolv.conf").unlink(missing_ok=True)
                 (tree / "etc" / "resolv.conf").touch()
