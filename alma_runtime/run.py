@@ -1,8 +1,9 @@
 """The one place that runs external programs.
 
 Never through a shell, with a small known environment and umask, standard input closed unless
-given, and a child that never outlives us. A failure is one sentence that shows the command so that it can be
-pasted. Secrets go in by `stdin` or by an inherited descriptor, so they are in no message.
+given, and a child that never outlives us. A failure is one sentence that shows the command so
+that it can be pasted. Secrets go in by `stdin` or by an inherited descriptor, so they are in no
+message.
 """
 
 from __future__ import annotations
