@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from alma_image.media.commands import COMMANDS as MEDIA
 from alma_image.release.commands import COMMANDS as RELEASE
 
-COMMANDS: list[click.Command] = [*RELEASE]
+COMMANDS: list[click.Command] = [*RELEASE, *MEDIA]

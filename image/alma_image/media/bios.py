@@ -48,7 +48,7 @@ def bios_boot(boot: bytes, core: bytes, start: int) -> BiosBoot:
     if len(boot) != SECTOR or boot[DRIVE_CHECK : DRIVE_CHECK + 2] != JUMP:
         raise AlmaError(_("boot.img is not the boot sector of a GRUB that is known here"))
     if len(core) < 2 * SECTOR or len(core) > BIOS_BYTES - SECTOR:
-        raise AlmaError(_("core.img has {size} bytes, which cannot be right").format(size=len(core)))
+        raise AlmaError(_("core.img cannot have {size} bytes").format(size=len(core)))
     first, length, segment = BLOCK_LIST.unpack_from(core, FIRST_LIST)
     if (first, segment) != (UNPATCHED_START, SEGMENT) or length != -(-len(core) // SECTOR) - 1:
         raise AlmaError(_("core.img is not the core image of a GRUB that is known here"))

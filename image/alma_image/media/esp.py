@@ -43,8 +43,21 @@ def make_esp(
     image.unlink(missing_ok=True)
     env = {"SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"}
     tools(
-        ["mkfs.vfat", "-C", "-F", "32", "-s", str(CLUSTER_SECTORS), "--invariant", "-i", serial]
-        + ["-n", LABEL_ESP, str(image.absolute()), str(size // 1024)],
+        [
+            "mkfs.vfat",
+            "-C",
+            "-F",
+            "32",
+            "-s",
+            str(CLUSTER_SECTORS),
+            "--invariant",
+            "-i",
+            serial,
+            "-n",
+            LABEL_ESP,
+            image.absolute(),
+            str(size // 1024),
+        ],  # fmt: skip
         env=env,
     )
     folders = sorted({str(p) for name in files for p in PurePosixPath(name).parents} - {"."})

@@ -59,10 +59,30 @@ def make_ext4(
             else:
                 path.write_bytes(entry.content)
         tools(
-            ["mke2fs", "-q", "-t", "ext4", "-b", str(BLOCK), "-m", "0", "-L", label, "-U", uuid]
-            + ["-J", f"size={journal_mib}", "-i", "65536"]
-            + ["-E", f"resize={grows_to // BLOCK},root_owner=0:0", "-d", str(tree)]
-            + [str(image.absolute()), f"{size // 1024}k"]
+            [
+                "mke2fs",
+                "-q",
+                "-t",
+                "ext4",
+                "-b",
+                str(BLOCK),
+                "-m",
+                "0",
+                "-L",
+                label,
+                "-U",
+                uuid,
+                "-J",
+                f"size={journal_mib}",
+                "-i",
+                "65536",
+                "-E",
+                f"resize={grows_to // BLOCK},root_owner=0:0",
+                "-d",
+                tree,
+                image.absolute(),
+                f"{size // 1024}k",
+            ]  # fmt: skip
         )
     lines = []
     for entry in entries:

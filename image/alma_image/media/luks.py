@@ -114,7 +114,8 @@ class Payload:
         """Decrypted bytes."""
         first, last = offset // SECTOR, -(-(offset + length) // SECTOR)
         data = self.medium.read(self.start + first * SECTOR, (last - first) * SECTOR)
-        plain = b"".join(self._sector(first + i, data, i, decrypt=True) for i in range(last - first))
+        parts = (self._sector(first + i, data, i, decrypt=True) for i in range(last - first))
+        plain = b"".join(parts)
         return plain[offset - first * SECTOR :][:length]
 
     def write(self, offset: int, data: bytes) -> None:

@@ -132,9 +132,7 @@ def _layout(
     partitions: list[Partition] = []
     start = MIB
     for number, (label, type_, length) in enumerate(wanted, 1):
-        partitions.append(
-            Partition(number, label, type_, derived_guid(seed, label), start, length)
-        )
+        partitions.append(Partition(number, label, type_, derived_guid(seed, label), start, length))
         start += length
     needed = start + MIB
     if size and size < needed:

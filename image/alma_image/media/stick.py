@@ -17,7 +17,6 @@ from alma_image.media.bios import bios_boot
 from alma_image.media.esp import make_esp
 from alma_image.media.luks import open_payload
 from alma_image.media.partitions import (
-    BIOS_BYTES,
     LABEL_BIOS,
     LABEL_ESP,
     LABEL_KEEP,
@@ -145,7 +144,8 @@ def prepare_stick(
         epoch=release.manifest.epoch,
     )
     system = work / "system.luks"
-    make_system(tools, system, system_file, passphrase, keep_key, passphrase_kdf(profile), system_uuid)
+    kdf = passphrase_kdf(profile)
+    make_system(tools, system, system_file, passphrase, keep_key, kdf, system_uuid)
     keep = work / "keep.luks"
     make_keep(tools, keep, keep_key, keep_uuid, disk_key)
     return plan_for(
@@ -251,6 +251,3 @@ def copied(source: Path, target: Path) -> Path:
     """A copy, sharing blocks where the file system can."""
     shutil.copyfile(source, target)
     return target
-
-
-__all__ = ["BIOS_BYTES", "Release", "open_release", "prepare_stick"]
