@@ -20,7 +20,7 @@ from alma_runtime.host.machine import (
     partitions_named,
     this_machine,
 )
-from alma_runtime.host.node import DISK, read_node
+from alma_runtime.node import DISK, read_node
 from alma_runtime.i18n import _
 from alma_runtime.passphrase import read_passphrase
 from alma_runtime.tree import init_tree

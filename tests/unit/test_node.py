@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alma_runtime.host.node import Node, read_node, write_node
+from alma_runtime.node import Node, read_node, write_node
 
 
 def test_comes_back_as_written_and_everybody_may_read_it(tmp_path: Path) -> None:
