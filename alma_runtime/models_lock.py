@@ -15,9 +15,8 @@ ROLES = ("chat", "embedding", "voice")
 
 @dataclass(frozen=True)
 class LockedModel:
-    """One model file. Size in bytes, context in tokens,
-    memory in MiB with 4096 tokens
-    of context (or with the full one where that is shorter)."""
+    """One model file: size in bytes, context in tokens, `memory_mib` in MiB for a context of 4096
+    tokens (or for all of it, where that is shorter)."""
 
     id: str
     role: str

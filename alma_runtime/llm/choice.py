@@ -19,6 +19,7 @@ from alma_runtime.llm.wishes import Wishes
 
 CONTEXTS = (8192, 4096, 2048)  # tokens; the first that fits
 RESERVE = 256 << 20  # for the gateway, the chat, and what the person does beside it
+TINY = 32 << 20  # bytes of a model whose threads would wait for each other longer than they compute
 GIB = 1 << 30
 
 
@@ -109,7 +110,7 @@ def _fitting(model: InstalledModel, machine: Machine, wishes: Wishes) -> Candida
     header = read_header(model.path)
     longest = header.context or model.lock.context
     contexts = [wishes.context] if wishes.context else list(CONTEXTS)
-    threads = wishes.threads or machine.cores
+    threads = wishes.threads or (1 if model.lock.size < TINY else machine.cores)
     options = [
         Candidate(model, context, threads, memory_needed(model.lock.size, header, context))
         for context in dict.fromkeys(min(context, longest) for context in contexts)

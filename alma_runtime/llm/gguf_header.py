@@ -40,7 +40,7 @@ class Header:
     def number(self, name: str, default: int = 0) -> int:
         """A number of the architecture's own, such as `block_count`; per-layer arrays: default."""
         value = self.values.get(f"{self.architecture}.{name}", default)
-        return int(value) if isinstance(value, int | float) else default
+        return max(0, value) if isinstance(value, int) else default
 
     @property
     def context(self) -> int:

@@ -52,6 +52,10 @@ class LlamaServer:
     def http(self) -> httpx.AsyncClient:
         return self._client
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def ready(self) -> None:
         while True:
             if self._ended.is_set():

@@ -59,7 +59,6 @@ class VariantChooser:
         self._file = cache / f"machine-{machine.fingerprint[:FINGERPRINT_DIGITS]}.json"
         self._open_engine = open_engine
         self._model = model
-        self._threads = machine.cores
         self.known = _read(self._file, self._build)
 
     async def choose(self) -> Path:
@@ -96,7 +95,7 @@ class VariantChooser:
 
     async def _try(self, path: Path) -> None:
         assert self._model is not None  # noqa: S101
-        load = Load("trial", self._model.path, TRIAL_CONTEXT, self._threads, path)
+        load = Load("trial", self._model.path, TRIAL_CONTEXT, 1, path)
         try:
             async with asyncio.timeout(TRIAL_SECONDS), self._open_engine(load) as engine:
                 await engine.ready()
