@@ -57,7 +57,7 @@ def make_esp(
             LABEL_ESP,
             image.absolute(),
             str(size // 1024),
-        ],  # fmt: skip
+        ],
         env=env,
     )
     folders = sorted({str(p) for name in files for p in PurePosixPath(name).parents} - {"."})

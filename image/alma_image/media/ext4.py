@@ -82,7 +82,7 @@ def make_ext4(
                 tree,
                 image.absolute(),
                 f"{size // 1024}k",
-            ]  # fmt: skip
+            ]
         )
     lines = []
     for entry in entries:

@@ -172,16 +172,22 @@ def stick_config(system_uuid: str, keep_uuid: str) -> bytes:
 
 
 def esp_files(release: Release, config: bytes, work: Path) -> dict[str, Path]:
-    """What lies on the ESP: path there → file here."""
-    files = {
+    """What lies on the ESP, copied to where the tools see it: path there → file here."""
+    sources = {
         name.removeprefix(ESP_PREFIX): release.folder / name
         for name in release.manifest.files
         if name.startswith(ESP_PREFIX)
     }
-    for name in (NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME):
-        files[f"alma/{name}"] = copied(release.folder / name, work / name)
-    (work / "stick.cfg").write_bytes(config)
+    sources |= {
+        f"alma/{name}": release.folder / name for name in (NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME)
+    }
+    files = {}
+    for name, source in sources.items():
+        files[name] = work / "esp" / name
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        copied(source, files[name])
     files["alma/stick.cfg"] = work / "stick.cfg"
+    files["alma/stick.cfg"].write_bytes(config)
     return files
 
 
