@@ -122,6 +122,7 @@ class Place:
     process: subprocess.Popen[str] | None = None
     url: str = ""
     said: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def run_dir(self) -> Path:
@@ -141,6 +142,7 @@ class Place:
             "ALMA_KEEP_DIR": str(self.home / "keep"),
             "ALMA_RUN_DIR": str(self.run_dir),
             "ALMA_ROOT": str(self.tree.root),
+            **self.variables,
         }
 
     def lock(self) -> None:

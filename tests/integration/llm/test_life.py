@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -66,6 +67,34 @@ def test_sigterm_leaves_no_engine_no_key_and_no_socket(place: Any) -> None:
     assert is_gone(engine)
     assert not place.key_file.exists()
     assert list((place.run_dir / "llm" / "engine").iterdir()) == []
+
+
+def test_sigterm_ends_a_reply_in_progress(place: Any) -> None:
+    place.start()
+    place.wait_for("ready")
+    engine = place.engine_pid()
+    request = {"prompt": "a", "max_tokens": 1900, "stream": True, "logit_bias": {"258": -100}}
+    with (
+        place.client() as http,
+        http.stream("POST", "/v1/completions", json=request) as response,
+    ):
+        next(response.iter_raw())
+        place.stop()
+    assert place.process.returncode == 0
+    assert is_gone(engine)
+
+
+def test_systemd_hears_ready_when_a_model_answers_and_not_before(place: Any) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(place.home / "notify"))
+        place.variables["NOTIFY_SOCKET"] = str(place.home / "notify")
+        place.start()
+        said = []
+        while b"READY=1" not in (message := systemd.recv(4096)):
+            said.append(message)
+        assert place.health()["status"] == "ready"
+    assert said
+    assert all(b"STATUS=" in m and b"EXTEND_TIMEOUT_USEC=" in m for m in said)
 
 
 def test_a_killed_gateway_takes_the_engine_with_it(place: Any) -> None:
