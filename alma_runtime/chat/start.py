@@ -137,6 +137,8 @@ class _AnswerOnly:
             sys.stdout.write(harmless(piece))
             sys.stdout.flush()
 
-        yield show
-        sys.stdout.write("\n")
-        sys.stdout.flush()
+        try:
+            yield show
+        finally:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
