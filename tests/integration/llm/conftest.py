@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 
 from alma_runtime.files import sha256_of
-from alma_runtime.llm.cpu import variants
 from alma_runtime.service.client import client
 from alma_runtime.tree import Tree, init_tree
 
@@ -34,12 +33,6 @@ CONTROL, NORMAL = 3, 1
 HEADS, HEAD_SIZE = 2, 32
 WIDTH = HEADS * HEAD_SIZE
 PATIENCE = 120  # seconds before a test gives up waiting for what must come
-
-
-@pytest.fixture(scope="session")
-def engine_dir() -> Path:
-    """The folder with `llama-server` and `cpu/`."""
-    return Path(os.environ["ALMA_TEST_ENGINE"])
 
 
 def byte_alphabet() -> list[str]:
@@ -235,9 +228,3 @@ def own_engine(engine_dir: Path, tmp_path: Path) -> Path:
     (folder / "llama-server").symlink_to(engine_dir / "llama-server")
     shutil.copytree(engine_dir / "cpu", folder / "cpu")
     return folder
-
-
-@pytest.fixture(scope="session")
-def variant_names() -> list[str]:
-    """Every variant we know, best first."""
-    return [v.name for v in variants()]
