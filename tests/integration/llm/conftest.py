@@ -159,13 +159,22 @@ class Place:
             command, env=self.environment(), stderr=subprocess.PIPE, text=True
         )
         assert self.process.stderr is not None
+        self.said = []
         self.url = "http://" + self.process.stderr.readline().split()[-1]
 
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            _out, rest = self.process.communicate(timeout=PATIENCE)
-            self.said = rest.splitlines()
+    def stop(self) -> int:
+        """End the gateway politely; its exit status, 0 if it never ran."""
+        if self.process is None:
+            return 0
+        self.process.terminate()
+        _out, rest = self.process.communicate(timeout=PATIENCE)
+        self.said += rest.splitlines()
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """End it so that it can do nothing about it."""
+        assert self.process is not None
+        self.process.kill()
 
     def client(self) -> httpx.Client:
         return client(self.url, self.key_file, timeout=PATIENCE)

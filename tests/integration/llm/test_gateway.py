@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.llm.conftest import Place
 
 pytestmark = pytest.mark.image
 
@@ -24,7 +27,7 @@ def events(response: httpx.Response) -> list[Any]:
     return [d if d == "[DONE]" else json.loads(d) for d in data]
 
 
-def engine_numbers(running: Any) -> dict[str, float]:
+def engine_numbers(running: Place) -> dict[str, float]:
     """The engine's own counters, asked behind the gateway's back."""
     (socket,) = (running.run_dir / "llm" / "engine").glob("*.sock")
     transport = httpx.HTTPTransport(uds=str(socket))
@@ -34,21 +37,21 @@ def engine_numbers(running: Any) -> dict[str, float]:
     return {name.removeprefix("llamacpp:"): float(value) for name, value in pairs}
 
 
-def test_health_tells_the_model_and_why_in_one_line(running: Any) -> None:
+def test_health_tells_the_model_and_why_in_one_line(running: Place) -> None:
     health = running.health()
     assert (health["status"], health["model"]) == ("ready", "big")
     assert health["choice"].startswith("Modelo: big")
     assert "\n" not in health["choice"]
 
 
-def test_the_model_list_names_the_file_by_its_hash(running: Any) -> None:
+def test_the_model_list_names_the_file_by_its_hash(running: Place) -> None:
     with running.client() as http:
         (model,) = http.get("/v1/models").json()["data"]
     assert (model["id"], model["object"], model["context"]) == ("big", "model", 2048)
     assert len(model["sha256"]) == 64
 
 
-def test_a_chat_answers_with_usage(running: Any) -> None:
+def test_a_chat_answers_with_usage(running: Place) -> None:
     with running.client() as http:
         answer = http.post("/v1/chat/completions", json={"messages": TURN, "max_tokens": 4}).json()
     assert answer["object"] == "chat.completion"
@@ -57,7 +60,7 @@ def test_a_chat_answers_with_usage(running: Any) -> None:
     assert answer["model"] == "big"
 
 
-def test_a_stream_says_what_the_whole_answer_says(running: Any) -> None:
+def test_a_stream_says_what_the_whole_answer_says(running: Place) -> None:
     request = {"messages": TURN, "max_tokens": 24, "temperature": 0, "seed": 1}
     with running.client() as http:
         whole = http.post("/v1/chat/completions", json=request).json()
@@ -71,13 +74,13 @@ def test_a_stream_says_what_the_whole_answer_says(running: Any) -> None:
     assert received[-2]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
 
 
-def test_a_plain_completion_answers(running: Any) -> None:
+def test_a_plain_completion_answers(running: Place) -> None:
     with running.client() as http:
         answer = http.post("/v1/completions", json={"prompt": "abc", "max_tokens": 2}).json()
     assert answer["object"] == "text_completion"
 
 
-def test_tokens_are_counted_as_the_model_sees_them(running: Any) -> None:
+def test_tokens_are_counted_as_the_model_sees_them(running: Place) -> None:
     with running.client() as http:
         assert http.post("/v1/tokenize", json={"content": "abñ"}).json() == {"count": 3}
         counted = http.post("/v1/tokenize", json={"messages": TURN}).json()["count"]
@@ -101,7 +104,7 @@ def test_tokens_are_counted_as_the_model_sees_them(running: Any) -> None:
         ("/v1/chat/completions", b"[" * 100000),
     ],
 )
-def test_a_bad_request_is_an_openai_error(running: Any, path: str, content: bytes) -> None:
+def test_a_bad_request_is_an_openai_error(running: Place, path: str, content: bytes) -> None:
     with running.client() as http:
         answer = http.post(path, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
@@ -109,7 +112,7 @@ def test_a_bad_request_is_an_openai_error(running: Any, path: str, content: byte
     assert running.health()["status"] == "ready"
 
 
-def test_a_prompt_that_is_too_long_says_by_how_much(running: Any) -> None:
+def test_a_prompt_that_is_too_long_says_by_how_much(running: Place) -> None:
     with running.client() as http:
         answer = http.post("/v1/completions", json={"prompt": "x" * 3000})
     assert answer.status_code == 400
@@ -119,22 +122,22 @@ def test_a_prompt_that_is_too_long_says_by_how_much(running: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/props", "/slots", "/v1/chat/completions/control", "/metrics"])
-def test_the_engines_own_routes_are_not_reached(running: Any, path: str) -> None:
+def test_the_engines_own_routes_are_not_reached(running: Place, path: str) -> None:
     with running.client() as http:
         assert http.get(path).status_code in (404, 405)
 
 
-def test_an_unknown_path_is_an_openai_error(running: Any) -> None:
+def test_an_unknown_path_is_an_openai_error(running: Place) -> None:
     with running.client() as http:
         assert http.get("/nowhere").json()["error"]["message"]
 
 
-def test_without_the_key_nothing_is_answered(running: Any) -> None:
+def test_without_the_key_nothing_is_answered(running: Place) -> None:
     assert httpx.get(running.url + "/v1/models").status_code == 401
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_goes_away_frees_the_engine(running: Any, stream: bool) -> None:
+def test_a_client_that_goes_away_frees_the_engine(running: Place, stream: bool) -> None:
     before = engine_numbers(running)["tokens_predicted_total"]
     request = {"messages": TURN, "stream": stream, **LONG}
     with running.client() as http:
@@ -148,7 +151,7 @@ def test_a_client_that_goes_away_frees_the_engine(running: Any, stream: bool) ->
     assert engine_numbers(running)["tokens_predicted_total"] - before < LONG["max_tokens"]
 
 
-def test_clients_at_the_same_time_are_all_answered(running: Any) -> None:
+def test_clients_at_the_same_time_are_all_answered(running: Place) -> None:
     def ask(number: int) -> str:
         with running.client() as http:
             request = {"prompt": f"{number} ", "max_tokens": 3, "logit_bias": {"258": -100}}
@@ -159,7 +162,7 @@ def test_clients_at_the_same_time_are_all_answered(running: Any) -> None:
         assert set(pool.map(ask, range(8))) == {"length"}
 
 
-def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(running: Any) -> None:
+def test_more_than_the_queue_holds_is_refused_and_the_rest_is_answered(running: Place) -> None:
     together = threading.Barrier(40)
 
     def ask(_number: int) -> int:

@@ -11,9 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.llm.conftest import Place
 
 pytestmark = pytest.mark.image
 
@@ -32,7 +35,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def ask(place: Any) -> int:
+def ask(place: Place) -> int:
     with place.client() as http:
         status: int = http.post(
             "/v1/completions", json={"prompt": "a", "max_tokens": 2}
@@ -40,13 +43,13 @@ def ask(place: Any) -> int:
         return status
 
 
-def test_the_key_and_the_engines_folder_are_private(place: Any) -> None:
+def test_the_key_and_the_engines_folder_are_private(place: Place) -> None:
     place.start()
     assert stat.S_IMODE(place.key_file.stat().st_mode) == 0o640
     assert stat.S_IMODE((place.run_dir / "llm" / "engine").stat().st_mode) == 0o700
 
 
-def test_while_it_loads_requests_are_told_so(place: Any) -> None:
+def test_while_it_loads_requests_are_told_so(place: Place) -> None:
     place.start()
     health = place.health()
     with place.client() as http:
@@ -58,18 +61,17 @@ def test_while_it_loads_requests_are_told_so(place: Any) -> None:
     assert ask(place) == 200
 
 
-def test_sigterm_leaves_no_engine_no_key_and_no_socket(place: Any) -> None:
+def test_sigterm_leaves_no_engine_no_key_and_no_socket(place: Place) -> None:
     place.start()
     place.wait_for("ready")
     engine = place.engine_pid()
-    place.stop()
-    assert place.process.returncode == 0
+    assert place.stop() == 0
     assert is_gone(engine)
     assert not place.key_file.exists()
     assert list((place.run_dir / "llm" / "engine").iterdir()) == []
 
 
-def test_sigterm_ends_a_reply_in_progress(place: Any) -> None:
+def test_sigterm_ends_a_reply_in_progress(place: Place) -> None:
     place.start()
     place.wait_for("ready")
     engine = place.engine_pid()
@@ -79,12 +81,11 @@ def test_sigterm_ends_a_reply_in_progress(place: Any) -> None:
         http.stream("POST", "/v1/completions", json=request) as response,
     ):
         next(response.iter_raw())
-        place.stop()
-    assert place.process.returncode == 0
+        assert place.stop() == 0
     assert is_gone(engine)
 
 
-def test_systemd_hears_ready_when_a_model_answers_and_not_before(place: Any) -> None:
+def test_systemd_hears_ready_when_a_model_answers_and_not_before(place: Place) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(place.home / "notify"))
         place.variables["NOTIFY_SOCKET"] = str(place.home / "notify")
@@ -97,16 +98,16 @@ def test_systemd_hears_ready_when_a_model_answers_and_not_before(place: Any) -> 
     assert all(b"STATUS=" in m and b"EXTEND_TIMEOUT_USEC=" in m for m in said)
 
 
-def test_a_killed_gateway_takes_the_engine_with_it(place: Any) -> None:
+def test_a_killed_gateway_takes_the_engine_with_it(place: Place) -> None:
     place.start()
     place.wait_for("ready")
     engine = place.engine_pid()
-    place.process.kill()
+    place.kill()
     assert is_gone(engine)
     place.stop()
 
 
-def test_a_dead_engine_is_told_to_the_waiting_client_and_started_again(place: Any) -> None:
+def test_a_dead_engine_is_told_to_the_waiting_client_and_started_again(place: Place) -> None:
     place.start()
     place.wait_for("ready")
     request = {"prompt": "a", "max_tokens": 1900, "stream": True, "logit_bias": {"258": -100}}
@@ -123,7 +124,7 @@ def test_a_dead_engine_is_told_to_the_waiting_client_and_started_again(place: An
     assert ask(place) == 200
 
 
-def test_an_engine_that_keeps_dying_gives_way_to_the_next_smaller_model(place: Any) -> None:
+def test_an_engine_that_keeps_dying_gives_way_to_the_next_smaller_model(place: Place) -> None:
     place.start()
     for _attempt in range(4):
         assert place.wait_for("ready")["model"] == "big"
@@ -139,7 +140,7 @@ def test_an_engine_that_keeps_dying_gives_way_to_the_next_smaller_model(place: A
 
 
 def test_a_variant_that_meets_an_illegal_instruction_at_work_is_never_used_again(
-    place: Any,
+    place: Place,
 ) -> None:
     place.start()
     place.wait_for("ready")
@@ -154,7 +155,7 @@ def test_a_variant_that_meets_an_illegal_instruction_at_work_is_never_used_again
     assert ask(place) == 200
 
 
-def test_a_file_that_is_not_the_locked_one_is_not_loaded(place: Any) -> None:
+def test_a_file_that_is_not_the_locked_one_is_not_loaded(place: Place) -> None:
     path = place.models / "big.gguf"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -165,7 +166,7 @@ def test_a_file_that_is_not_the_locked_one_is_not_loaded(place: Any) -> None:
     assert "big.gguf" in health["choice"]
 
 
-def test_a_locked_model_that_the_engine_cannot_load_gives_way_to_the_next(place: Any) -> None:
+def test_a_locked_model_that_the_engine_cannot_load_gives_way_to_the_next(place: Place) -> None:
     path = place.models / "big.gguf"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     place.lock()
@@ -173,7 +174,7 @@ def test_a_locked_model_that_the_engine_cannot_load_gives_way_to_the_next(place:
     assert place.wait_for("ready")["model"] == "seed"
 
 
-def test_a_broken_llm_model_json_is_told_and_the_choice_is_automatic(place: Any) -> None:
+def test_a_broken_llm_model_json_is_told_and_the_choice_is_automatic(place: Place) -> None:
     place.tree.llm_config.write_text('{\n"model": seed}')
     place.start()
     health = place.wait_for("ready")
@@ -181,7 +182,7 @@ def test_a_broken_llm_model_json_is_told_and_the_choice_is_automatic(place: Any)
     assert "llm_model.json: línea 2" in health["choice"]
 
 
-def test_llm_model_json_fixes_the_model_and_its_context(place: Any) -> None:
+def test_llm_model_json_fixes_the_model_and_its_context(place: Place) -> None:
     place.tree.llm_config.write_text('{"model": "seed", "context": 512}')
     place.start()
     health = place.wait_for("ready")
@@ -192,7 +193,7 @@ def test_llm_model_json_fixes_the_model_and_its_context(place: Any) -> None:
 
 @pytest.mark.parametrize("without", ["models", "engine"])
 def test_without_models_or_engine_the_gateway_stays_up_and_says_what_is_missing(
-    place: Any, tmp_path: Path, without: str
+    place: Place, tmp_path: Path, without: str
 ) -> None:
     if without == "models":
         place.models = tmp_path
@@ -206,7 +207,7 @@ def test_without_models_or_engine_the_gateway_stays_up_and_says_what_is_missing(
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "failed")
 
 
-def test_a_tree_that_cannot_be_written_is_no_error(place: Any) -> None:
+def test_a_tree_that_cannot_be_written_is_no_error(place: Place) -> None:
     place.tree.llm_cache.rmdir()
     place.tree.llm_cache.write_text("not a folder")
     place.start()
@@ -214,7 +215,7 @@ def test_a_tree_that_cannot_be_written_is_no_error(place: Any) -> None:
     assert ask(place) == 200
 
 
-def test_doctor_says_what_would_be_chosen(place: Any) -> None:
+def test_doctor_says_what_would_be_chosen(place: Place) -> None:
     command = [sys.executable, "-m", "alma_runtime.cli", "doctor"]
     done = subprocess.run(
         [*command, "--json"], env=place.environment(), capture_output=True, check=True
@@ -228,7 +229,7 @@ def test_doctor_says_what_would_be_chosen(place: Any) -> None:
     assert "Procesador" in done.stdout.decode()
 
 
-def test_a_second_gateway_on_the_same_port_is_refused_in_words(place: Any) -> None:
+def test_a_second_gateway_on_the_same_port_is_refused_in_words(place: Place) -> None:
     place.start()
     port = place.url.rpartition(":")[2]
     command = [sys.executable, "-m", "alma_runtime.cli", "serve", "--port", port]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from alma_runtime.llm.cpu import usable
 from alma_runtime.llm.engine import Load
 from alma_runtime.llm.hardware import machine
 from alma_runtime.llm.llama_server import open_llama_server
+
+if TYPE_CHECKING:
+    from tests.integration.llm.conftest import Place
 
 pytestmark = pytest.mark.image
 
@@ -43,7 +46,7 @@ def spoil(library: Path, function: str) -> None:
 
 @pytest.mark.parametrize("name", ["x64", "sandybridge", "haswell"])
 def test_baseline_avx_and_avx2_each_load_and_answer(
-    name: str, engine_dir: Path, models: Path, place: Any
+    name: str, engine_dir: Path, models: Path, place: Place
 ) -> None:
     library = engine_dir / "cpu" / f"libggml-cpu-{name}.so"
     load = Load("seed", models / "seed.gguf", 256, 2, library)
@@ -63,7 +66,7 @@ def test_baseline_avx_and_avx2_each_load_and_answer(
 
 @pytest.mark.parametrize("function", ["ggml_backend_init", "ggml_backend_score"])
 def test_a_variant_that_crashes_is_passed_over_and_remembered(
-    function: str, place: Any, own_engine: Path
+    function: str, place: Place, own_engine: Path
 ) -> None:
     best, second = usable(own_engine, machine().flags)[:2]
     spoil(own_engine / "cpu" / f"libggml-cpu-{best.name}.so", function)
@@ -75,7 +78,7 @@ def test_a_variant_that_crashes_is_passed_over_and_remembered(
     assert known["good"] == second.name
 
 
-def test_what_was_learnt_of_a_machine_is_not_learnt_again(place: Any, own_engine: Path) -> None:
+def test_what_was_learnt_of_a_machine_is_not_learnt_again(place: Place, own_engine: Path) -> None:
     best, second = usable(own_engine, machine().flags)[:2]
     place.engine_dir = own_engine
     place.start()
@@ -93,7 +96,7 @@ def test_what_was_learnt_of_a_machine_is_not_learnt_again(place: Any, own_engine
     assert place.remembered()["good"] == second.name
 
 
-def test_when_every_variant_crashes_the_gateway_says_so(place: Any, own_engine: Path) -> None:
+def test_when_every_variant_crashes_the_gateway_says_so(place: Place, own_engine: Path) -> None:
     for library in (own_engine / "cpu").glob("*.so"):
         spoil(library, "ggml_backend_init")
     place.engine_dir = own_engine
