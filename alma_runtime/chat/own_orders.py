@@ -111,7 +111,8 @@ def _usage(order: Order) -> str:
 
 def _told(turn: Turn) -> str:
     mark = " " + _("(interrupted)") if turn.interrupted or turn.torn else ""
-    return f"[{turn.when:%H:%M}] {_('you> ')}{turn.user}\nalma> {turn.answer}{mark}"
+    answer = f"alma> {turn.answer}{mark}" if turn.answer else _("(no answer)")
+    return f"[{turn.when:%H:%M}] {_('you> ')}{turn.user}\n{answer}"
 
 
 # fmt: off
