@@ -1,10 +1,9 @@
-"""Volumes on real files, with the real cryptsetup of the tools tree (or of this machine)."""
+"""Volumes on real files, with the real cryptsetup of the tools tree."""
 
 from __future__ import annotations
 
 import functools
 import os
-import shutil
 import uuid
 from pathlib import Path
 
@@ -21,13 +20,9 @@ PAYLOAD = bytes(range(256)) * 4096
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    """cryptsetup of this machine, or of the tools tree named by ALMA_TEST_TOOLS."""
-    if shutil.which("cryptsetup"):
-        return run.run
-    tools = os.environ.get("ALMA_TEST_TOOLS")
-    assert tools, "these tests need cryptsetup: install it or set ALMA_TEST_TOOLS to a tools tree"
-    return functools.partial(Sandbox(Path(tools)).run, binds=[tmp_path])
+def runner(tools: Sandbox, tmp_path: Path) -> Runner:
+    """cryptsetup of the tools tree."""
+    return functools.partial(tools.run, binds=[tmp_path])
 
 
 @pytest.fixture
