@@ -1,0 +1,47 @@
+"""A copy of this checkout, and builds from it: for tests and measurements that change sources."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from alma_image.source import CHECKOUT, NOT_SOURCE
+from alma_runtime.run import run
+
+
+def copy_checkout(target: Path) -> Path:
+    """The sources as they are now, without what tools and builds leave in them."""
+    ignore = shutil.ignore_patterns(*(f"*{name}" for name in NOT_SOURCE), ".git", ".venv", "build")
+    shutil.copytree(CHECKOUT, target, ignore=ignore, symlinks=True)
+    return target
+
+
+def touch_runtime(checkout: Path) -> None:
+    """The smallest change of the runtime."""
+    changed = checkout / "alma_runtime" / "errors.py"
+    changed.write_text(changed.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+
+
+def share(ours: Path, cache: Path, names: tuple[str, ...]) -> None:
+    """Give another cache parts of ours."""
+    for name in names:
+        if (ours / name).exists():
+            shutil.copytree(ours / name, cache / name, symlinks=True)
+
+
+def build(checkout: Path, cache: Path, out: Path, **environment: str) -> dict[str, Any]:
+    """Run the nano build of a checkout; what each stage took and whether it was cached."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join((str(checkout), str(checkout / "image")))
+    run(
+        [sys.executable, "-c", "from alma_runtime.cli import main; main()"]
+        + ["build", "--profile", "nano", "--out", str(out)],
+        env={"PYTHONPATH": path, "ALMA_CACHE_DIR": str(cache), **environment},
+        cwd=out.parent,
+    )
+    stages: dict[str, Any] = json.loads((out / "stages.json").read_text(encoding="utf-8"))
+    return stages
