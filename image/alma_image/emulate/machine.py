@@ -125,7 +125,10 @@ class Machine:
             AlmaError: QEMU refused it.
         """
         request = {"execute": command, "arguments": arguments}
-        self.qmp.sendall(json.dumps(request).encode() + b"\n")
+        try:
+            self.qmp.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as exc:
+            raise AlmaError(_("QEMU's monitor is gone")) from exc
         while True:
             answer = self._read_monitor()
             if "return" in answer:
@@ -135,7 +138,10 @@ class Machine:
 
     def _read_monitor(self) -> dict[str, Any]:
         while b"\n" not in self._events:
-            data = self.qmp.recv(65536)
+            try:
+                data = self.qmp.recv(65536)
+            except OSError:
+                data = b""
             if not data:
                 raise AlmaError(_("QEMU's monitor is gone"))
             self._events += data
@@ -180,12 +186,12 @@ def running(sandbox: Sandbox, pc: Pc) -> Iterator[Machine]:
             serial = stack.enter_context(_connect(pc.serial_socket, alive))
             serial.settimeout(POLL_SECONDS)
             qmp = stack.enter_context(_connect(pc.qmp_socket, alive))
+            machine = Machine(pc, process, serial, qmp)
+            machine._read_monitor()  # its greeting
+            machine.monitor("qmp_capabilities")
         except AlmaError as exc:
             words = log.read_text("utf-8", "replace").strip()
             raise AlmaError(_("QEMU did not start: {words}").format(words=words or exc)) from exc
-        machine = Machine(pc, process, serial, qmp)
-        machine._read_monitor()  # its greeting
-        machine.monitor("qmp_capabilities")
         yield machine
         if process.poll() is None:
             machine.kill()

@@ -23,7 +23,7 @@ OVMF = Path("/usr/share/OVMF")
 """Where the firmware lies inside the tools tree."""
 MEMORY_MIB = 2048
 CPUS = 2
-PROBE_SECONDS = 10
+PROBE_SECONDS = 5
 KVM = Path("/dev/kvm")
 VNC_BASE = 5900
 VNC_PORT = 5982
@@ -125,34 +125,49 @@ def fresh_variables(sandbox: Sandbox, pc: Pc) -> None:
 
 
 def kvm_works(sandbox: Sandbox) -> bool:
-    """Did a virtual CPU really run under KVM? The firmware must switch the PC off by itself.
+    """Did a virtual CPU really run under KVM? Tried with what firmware and kernels need.
 
-    A few instructions at the reset vector end the machine through QEMU's exit port; where KVM is
-    broken, the CPU never gets there.
+    Kernels have been seen whose KVM exists, runs simple code, and fails at the first x87 or SSE
+    instruction or has no system management mode.
     """
-    if not os.access(KVM, os.R_OK | os.W_OK):
-        return False
-    with tempfile.TemporaryDirectory(prefix="alma-kvm.") as name:
+    return os.access(KVM, os.R_OK | os.W_OK) and probe(sandbox, ["-accel", "kvm", "-cpu", "host"])
+
+
+def probe(sandbox: Sandbox, accel: list[str]) -> bool:
+    """Does `probe_rom` come to its end with this accelerator?"""
+    with tempfile.TemporaryDirectory(prefix="alma-probe.") as name:
         folder = Path(name)
         rom = folder / "probe.rom"
         rom.write_bytes(probe_rom())
-        command = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-machine"]
-        command += ["q35", "-accel", "kvm", "-cpu", "host", "-m", "64", "-bios", str(rom)]
-        command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-no-reboot"]
+        command = [PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+        command += ["-machine", "q35,smm=on", *accel, "-m", "64", "-bios", str(rom)]
+        command += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         limited = ["timeout", "--kill-after=2", str(PROBE_SECONDS), *command]
-        done = sandbox.run(limited, binds=[folder], check=False)
-    return done.returncode == PROBE_STATUS
+        return sandbox.run(limited, binds=[folder], check=False).returncode == PROBE_STATUS
 
 
 PROBE_VALUE = 0x15
 PROBE_STATUS = PROBE_VALUE << 1 | 1
 """isa-debug-exit ends QEMU with (value << 1) | 1."""
+ROM_BYTES = 0x10000
+RESET_VECTOR = 0xFFF0
+PROBE_CODE = bytes.fromhex(
+    "9bdbe3"  # fwait; fninit
+    "0f20e0"  # mov eax, cr4
+    "660d00020000"  # or eax, OSFXSR
+    "0f22e0"  # mov cr4, eax
+    "0f57c0"  # xorps xmm0, xmm0
+) + bytes([0xB0, PROBE_VALUE, 0xE6, 0xF4, 0xF4])  # mov al, value; out 0xf4, al; hlt
 
 
 def probe_rom() -> bytes:
-    """64 KiB of ROM whose reset vector writes `PROBE_VALUE` to port 0xf4."""
-    code = bytes([0xB0, PROBE_VALUE, 0xE6, 0xF4, 0xF4])  # mov al, v; out 0xf4, al; hlt
-    return (b"\xf4" * (0x10000 - 16) + code).ljust(0x10000, b"\xf4")
+    """64 KiB of ROM: from the reset vector to `PROBE_CODE`, which writes to the exit port."""
+    start = RESET_VECTOR - 0x100
+    jump = b"\xe9" + ((start - RESET_VECTOR - 3) & 0xFFFF).to_bytes(2, "little")
+    rom = bytearray(b"\xf4" * ROM_BYTES)
+    rom[start : start + len(PROBE_CODE)] = PROBE_CODE
+    rom[RESET_VECTOR : RESET_VECTOR + len(jump)] = jump
+    return bytes(rom)
 
 
 def _escaped(path: Path) -> str:

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-
 from alma_image.profile import read_profile
 from alma_image.release.manifest import manifest_text, sign_release
 from alma_image.release.sandbox import Sandbox
 from alma_image.release.signing import load_or_create_key
 from alma_image.release.system_image import Verity
+from click.testing import CliRunner, Result
+
 from alma_runtime.cli import gather
 from alma_runtime.volumes import Runner
 
 SYSTEM_BYTES = 3 << 20
 PASSPHRASE = "una frase de prueba"
-GRUB_MODULES = ("biosdisk", "part_gpt", "fat", "normal", "echo", "configfile", "serial", "halt")
+GRUB_MODULES = ("biosdisk", "part_gpt", "fat", "normal", "echo", "configfile", "serial", "sleep")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def make_release(folder: Path, config: Path, tools: Sandbox) -> None:
     shutil.copy(signed, esp / "EFI/BOOT/grubx64.efi")
     (esp / "EFI/debian/grub.cfg").write_text(
         "serial --unit=0\nterminal_output serial\nsource /alma/stick.cfg\n"
-        'echo "MENU OF ${alma_sys}"\nhalt\n'
+        'echo "MENU OF ${alma_sys}"\nsleep 600\n'
     )
     (esp / "alma/vmlinuz").write_bytes(noise.randbytes(100_000))
     (esp / "alma/initrd.img").write_bytes(noise.randbytes(200_001))

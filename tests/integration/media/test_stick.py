@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-
 from alma_image.media.gpt import read_table
 from alma_image.media.luks import HEADER_BYTES, Payload, open_payload, read_header
 from alma_image.media.partitions import MIB, Partition
 from alma_image.media.target import FdTarget, open_target
 from alma_image.media.verify import Altered, verify_stick
+
 from alma_runtime.errors import AlmaError, UsageRefused
 from tests.integration.media.conftest import PASSPHRASE, SYSTEM_BYTES, World
 
@@ -186,9 +188,7 @@ def test_an_altered_system_is_noticed_with_the_passphrase(
     world.alma("stick", "verify", copy_of_stick, "--system", status=1)
 
 
-def test_the_keep_may_grow_to_the_end_of_a_larger_medium(
-    world: World, copy_of_stick: Path
-) -> None:
+def test_the_keep_may_grow_to_the_end_of_a_larger_medium(world: World, copy_of_stick: Path) -> None:
     image = world.folder / "grown.img"
     copy_of_stick.replace(image)
     os.truncate(image, image.stat().st_size + 64 * MIB)
@@ -211,8 +211,6 @@ def test_a_passphrase_in_the_command_line_is_refused(world: World, tmp_path: Pat
 def test_a_release_with_an_altered_file_makes_no_stick(
     world: World, tools: object, tmp_path: Path
 ) -> None:
-    import shutil
-
     release = world.folder / "altered"
     shutil.copytree(world.release, release)
     poke(release / "esp/alma/vmlinuz", 7)
@@ -225,13 +223,12 @@ def test_a_release_with_an_altered_file_makes_no_stick(
 def test_a_full_folder_is_said_beforehand_with_both_numbers(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil as real
+    class Full(NamedTuple):
+        total: int
+        used: int
+        free: int
 
-    from alma_image.media import writing
-
-    monkeypatch.setattr(
-        writing.shutil, "disk_usage", lambda _path: real._ntuple_diskusage(1 << 40, 0, 7 << 20)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Full(1 << 40, 1 << 40, 7 << 20))
     done = world.alma("stick", "create", tmp_path / "s.img", "--release", world.release, status=1)
     assert isinstance(done.exception, AlmaError)
     assert " 7 MiB" in str(done.exception)

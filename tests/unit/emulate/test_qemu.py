@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from alma_image.emulate.machine import _plain
-from alma_image.emulate.qemu import Firmware, Pc, command_line, probe_rom
+from alma_image.emulate.qemu import Firmware, Pc, command_line
 
 
 def words(**changes: object) -> list[str]:
@@ -48,12 +47,6 @@ def test_a_comma_in_a_file_name_is_no_option() -> None:
 def test_what_lies_in_no_port_is_not_mentioned() -> None:
     assert not any("usb-storage" in word for word in words())
     assert sum("usb-storage" in w for w in words(stick=Path("/s"), disk=Path("/d"))) == 2
-
-
-def test_the_probe_begins_at_the_reset_vector() -> None:
-    rom = probe_rom()
-    assert len(rom) == 0x10000
-    assert rom[0xFFF0] == 0xB0
 
 
 def test_text_cut_anywhere_never_shows_half_a_character_or_half_an_escape() -> None:

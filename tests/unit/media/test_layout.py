@@ -5,9 +5,6 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from alma_image.media import gpt
 from alma_image.media.bios import bios_boot, unpatched
 from alma_image.media.partitions import (
@@ -18,6 +15,9 @@ from alma_image.media.partitions import (
     table_end,
 )
 from alma_image.media.plan import merged
+from hypothesis import given
+from hypothesis import strategies as st
+
 from alma_runtime.errors import AlmaError
 
 SYSTEM = "0f8c3a56-41d6-4f7e-9f43-3a3f5d3d9a11"
@@ -82,7 +82,9 @@ def test_identifiers_follow_from_the_system_volume_alone() -> None:
 def core_image(sectors: int) -> bytes:
     """Bytes with a block list like grub-mkimage's; the real one is in the integration tests."""
     core = bytearray(b"c" * 512 * sectors)
-    core[0x1F4:0x200] = (2).to_bytes(8, "little") + (sectors - 1).to_bytes(2, "little") + b"\x20\x08"
+    core[0x1F4:0x200] = (
+        (2).to_bytes(8, "little") + (sectors - 1).to_bytes(2, "little") + b"\x20\x08"
+    )
     return bytes(core)
 
 
