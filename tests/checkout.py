@@ -37,9 +37,9 @@ def build(checkout: Path, cache: Path, out: Path, **environment: str) -> dict[st
     """Run the nano build of a checkout; what each stage took and whether it was cached."""
     out.parent.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join((str(checkout), str(checkout / "image")))
+    program = "from alma_runtime.cli import main; main()"
     run(
-        [sys.executable, "-c", "from alma_runtime.cli import main; main()"]
-        + ["build", "--profile", "nano", "--out", str(out)],
+        [sys.executable, "-c", program, "build", "--profile", "nano", "--out", out],
         env={"PYTHONPATH": path, "ALMA_CACHE_DIR": str(cache), **environment},
         cwd=out.parent,
     )
