@@ -89,13 +89,21 @@ def _read_topics(path: Path) -> list[Topic]:
 class Speaker:
     """Draws conversations; the same seed draws the same ones."""
 
-    def __init__(self, lessons: Lessons, chance: random.Random) -> None:
+    def __init__(
+        self,
+        lessons: Lessons,
+        chance: random.Random,
+        repeat_share: float = 0.15,
+        stress: frozenset[str] = frozenset(),
+    ) -> None:
+        """A share of the turns asks to repeat; topics in `stress` come three times as often."""
         self._lessons = lessons
         self._chance = chance
+        self._repeat_share = repeat_share
         # A topic asked in many ways is met more often, though far less than in proportion.
         self._weights = {
-            lang: [len(t.asks) ** 0.5 + 4 for t in listed]
-            for lang, listed in lessons.topics.items()
+            lang: [(len(t.asks) ** 0.5 + 4) * (3 if t.name in stress else 1) for t in topics]
+            for lang, topics in lessons.topics.items()
         }
 
     def conversation(self, turns: int) -> list[Turn]:
@@ -112,17 +120,17 @@ class Speaker:
         return talk
 
     def _exchange(self, talk: list[Turn], lang: str, told: dict[str, str]) -> None:
-        draw = self._chance.random()
+        draw = self._chance.random() - self._repeat_share
         answers = [turn.text for turn in talk if turn.role == "assistant"]
-        if draw < 0.15:
+        if draw < 0:
             question, answer = self._repeat(lang)
-        elif draw < 0.19 and answers:
+        elif draw < 0.04 and answers:
             question, answer = self._typed(self._line(lang, "again"), lang), answers[-1]
-        elif draw < 0.27:
+        elif draw < 0.12:
             question, answer = self._name(lang, told)
-        elif draw < 0.33:
+        elif draw < 0.18:
             question, answer = self._fact(lang, told)
-        elif draw < 0.36:
+        elif draw < 0.21:
             question = self._chance.choice(self._lessons.strays[lang])
             answer = next(t.answer for t in self._lessons.topics[lang] if t.name == "unknown")
         else:

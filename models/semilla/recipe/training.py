@@ -40,6 +40,30 @@ LONG_CONVERSATION = Phase(
     "long conversation", steps=160, batch=2, window=1024, peak_rate=5e-4, last_rate=2e-5
 )
 
+# The second round: more repetition, which asks to look back and is learned last, and the first
+# things that people type.
+AGAIN = Phase("again", steps=260, batch=4, window=512, peak_rate=1.2e-3, last_rate=1e-4)
+LONG_AGAIN = Phase("long again", steps=40, batch=2, window=1024, peak_rate=1e-4, last_rate=2e-5)
+AGAIN_REPEAT_SHARE = 0.35
+AGAIN_STRESS = frozenset(
+    [
+        "hello",
+        "who",
+        "alma",
+        "demo",
+        "able",
+        "help",
+        "exit",
+        "memory",
+        "remember",
+        "poweroff",
+        "flash",
+        "boot",
+        "open-disk",
+        "mother",
+    ]
+)
+
 
 def reading_windows(
     prose: dict[str, list[str]],
