@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from alma_image.media.devices import LARGEST_STICK, Device, device_from, objections
 from alma_image.media.flash import confirm
-
 from alma_runtime.errors import AlmaError
 
 PATH = Path("/dev/sdx")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from alma_image.media import gpt
 from alma_image.media.capacity import MARK, probe_capacity, probe_offsets
 from alma_image.media.partitions import MIB, disk_layout
@@ -20,7 +21,6 @@ from alma_image.media.plan import Plan, plan_for
 from alma_image.media.progress import progress_line
 from alma_image.media.target import FdTarget, failing_in_words, open_target
 from alma_image.media.writing import ignore, write_device, write_file_image
-
 from alma_runtime.errors import AlmaError
 
 SIZE = 64 * MIB

@@ -5,6 +5,9 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from alma_image.media import gpt
 from alma_image.media.bios import bios_boot, unpatched
 from alma_image.media.partitions import (
@@ -15,9 +18,6 @@ from alma_image.media.partitions import (
     table_end,
 )
 from alma_image.media.plan import merged
-from hypothesis import given
-from hypothesis import strategies as st
-
 from alma_runtime.errors import AlmaError
 
 SYSTEM = "0f8c3a56-41d6-4f7e-9f43-3a3f5d3d9a11"

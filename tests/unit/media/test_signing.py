@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alma_image.release import signing
 
+from alma_image.release import signing
 from alma_runtime.errors import AlmaError
 
 
