@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
 from alma_image.profile import read_profile
 from alma_image.release.manifest import manifest_text, sign_release
 from alma_image.release.sandbox import Sandbox
 from alma_image.release.signing import load_or_create_key
 from alma_image.release.system_image import Verity
-from click.testing import CliRunner, Result
-
 from alma_runtime.cli import gather
 from alma_runtime.volumes import Runner
 

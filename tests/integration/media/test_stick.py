@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from alma_image.media.gpt import read_table
 from alma_image.media.luks import HEADER_BYTES, Payload, open_payload, read_header
 from alma_image.media.partitions import MIB, Partition
 from alma_image.media.target import FdTarget, open_target
 from alma_image.media.verify import Altered, verify_stick
-
 from alma_runtime.errors import AlmaError, UsageRefused
 from tests.integration.media.conftest import PASSPHRASE, SYSTEM_BYTES, World
 
