@@ -4,7 +4,7 @@
     apt-get download debian-handbook debian-reference-es harden-doc libreoffice-help-es
     python make_semilla.py --packages FOLDER
 
-Writes `semilla.gguf` and `lock-entry.toml` next to this file.
+Writes `semilla.gguf` next to this file, and `lock-entry.toml`: what then belongs into models.lock.
 Fifteen to twenty-five minutes on two cores.
 """
 

@@ -31,7 +31,7 @@ def test_a_question_is_answered_and_logged(tmp_path: Path, engine_dir: Path) -> 
         "ALMA_RUN_DIR": str(tmp_path / "run"),
         "ALMA_ENGINE_DIR": str(engine_dir),
         "ALMA_MODELS_DIR": str(tmp_path / "models"),
-        "ALMA_MODELS_LOCK": str(SEMILLA / "lock-entry.toml"),
+        "ALMA_MODELS_LOCK": str(SEMILLA.parents[1] / "models.lock"),
     }
     alma = [sys.executable, "-m", "alma_runtime.cli", "--root", str(tree.root)]
     key = str(tmp_path / "run/llm/key")

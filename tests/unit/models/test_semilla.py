@@ -27,10 +27,9 @@ def settings(reader: gguf.GGUFReader) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def entry() -> dict[str, Any]:
-    entries = tomllib.loads((SEMILLA / "lock-entry.toml").read_text(encoding="utf-8"))["model"]
-    assert len(entries) == 1
-    found: dict[str, Any] = entries[0]
-    return found
+    lock = tomllib.loads((SEMILLA.parents[1] / "models.lock").read_text(encoding="utf-8"))
+    (found,) = [entry for entry in lock["model"] if entry["id"] == "semilla"]
+    return dict(found)
 
 
 @pytest.fixture
