@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,7 @@ def settings(environment: dict[str, str] | None = None) -> Settings:
     def path(name: str, default: Path) -> Path:
         return Path(env[name]) if env.get(name) else default
 
-    home = Path(env.get("HOME") or "/")
+    home = _home(env)
     passphrase = env.get("ALMA_PASSPHRASE_FILE")
     return Settings(
         root=path("ALMA_ROOT", DEFAULT_ROOT),
@@ -80,6 +82,15 @@ def settings(environment: dict[str, str] | None = None) -> Settings:
         archive=env.get("ALMA_ARCHIVE") or None,
         notify_socket=env.get("NOTIFY_SOCKET") or None,
     )
+
+
+def _home(environment: dict[str, str]) -> Path:
+    """The person's home, also under sudo: their key and cache are there, not in root's."""
+    user = environment.get("SUDO_USER")
+    if user and os.geteuid() == 0:
+        with contextlib.suppress(KeyError):
+            return Path(pwd.getpwnam(user).pw_dir)
+    return Path(environment.get("HOME") or "/")
 
 
 def program_environment(extra: dict[str, str] | None = None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Texts for people: English in the code, Spanish in `locale/es/<room>.po` (gettext catalogues).
 
-    from alma_runtime.i18n import _
-    raise AlmaError(_("{path} is not there").format(path=path))
+from alma_runtime.i18n import _
+raise AlmaError(_("{path} is not there").format(path=path))
 """
 
 from __future__ import annotations

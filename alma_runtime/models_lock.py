@@ -47,7 +47,9 @@ def read_models_lock(path: Path) -> tuple[LockedModel, ...]:
     ids = [m.id for m in models]
     for model_id in ids:
         if ids.count(model_id) > 1:
-            raise AlmaError(_("{path}: two models are called «{id}»").format(path=path, id=model_id))
+            raise AlmaError(
+                _("{path}: two models are called «{id}»").format(path=path, id=model_id)
+            )
     return models
 
 

@@ -11,6 +11,7 @@ need mmdebstrap mmdebstrap
 need bwrap bubblewrap
 need dpkg-deb dpkg
 need unshare util-linux
+need cryptsetup cryptsetup-bin # alma disk open
 [ "$(id -u)" = 0 ] || need newuidmap uidmap
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
 

@@ -17,8 +17,8 @@ from alma_runtime.errors import AlmaError
 from alma_runtime.host import disks
 from alma_runtime.host.grow import grow, grow_keep
 from alma_runtime.host.machine import DATA_VOLUME, Machine, Partition, is_mounted
-from alma_runtime.node import DISK, KEEP, RAM, Node, read_node, write_node
 from alma_runtime.i18n import _
+from alma_runtime.node import DISK, KEEP, RAM, Node, read_node, write_node
 
 FOLDER_MODE = 0o2770
 FILE_MODE = 0o660

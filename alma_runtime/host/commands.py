@@ -13,6 +13,7 @@ from alma_runtime import run, volumes
 from alma_runtime.errors import AlmaError
 from alma_runtime.host import disks
 from alma_runtime.host.attach import attach
+from alma_runtime.host.grow import grow
 from alma_runtime.host.machine import (
     DATA_LABEL,
     DATA_VOLUME,
@@ -20,8 +21,8 @@ from alma_runtime.host.machine import (
     partitions_named,
     this_machine,
 )
-from alma_runtime.node import DISK, read_node
 from alma_runtime.i18n import _
+from alma_runtime.node import DISK, read_node
 from alma_runtime.passphrase import read_passphrase
 from alma_runtime.tree import init_tree
 
@@ -74,6 +75,12 @@ def open_command(root: Path, device: Path | None) -> None:
     secret = read_passphrase(_("Passphrase of the disk {device}: ").format(device=chosen))
     volumes.open_volume(run.run, chosen, DATA_VOLUME, secret)
     disks.mount_disk(machine)
+    partition = next((p for p in partitions_named(machine, DATA_LABEL) if p.device == chosen), None)
+    if partition is not None:
+        try:
+            grow(machine, partition, DATA_VOLUME, secret, "data.d")
+        except AlmaError as error:  # its files can be used all the same
+            click.echo(_("the disk did not grow: {reason}").format(reason=error), err=True)
     init_tree(root)
     click.echo(_("the disk is open at {path}").format(path=root))
 
