@@ -192,9 +192,13 @@ def running(sandbox: Sandbox, pc: Pc) -> Iterator[Machine]:
         except AlmaError as exc:
             words = log.read_text("utf-8", "replace").strip()
             raise AlmaError(_("QEMU did not start: {words}").format(words=words or exc)) from exc
-        yield machine
-        if process.poll() is None:
-            machine.kill()
+        try:
+            yield machine
+        finally:
+            if process.poll() is None:
+                machine.kill()
+            # For whoever wants to know afterwards what was on the console.
+            (pc.folder / "console.txt").write_text(machine.said, encoding="utf-8")
 
 
 def _connect(path: Path, alive: Callable[[], bool]) -> socket.socket:
