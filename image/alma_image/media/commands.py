@@ -22,7 +22,7 @@ from alma_image.media.stick import Release, open_release, prepare_stick
 from alma_image.media.target import open_target
 from alma_image.media.verify import check_system, manifest_on, verify_stick
 from alma_image.media.writing import write_file_image
-from alma_image.profile import read_profile
+from alma_image.profile import Profile, read_profile
 from alma_image.release.build import tools_sandbox
 from alma_image.release.manifest import NAME
 from alma_image.release.signing import PUBLIC_NAME, read_public_key
@@ -32,9 +32,11 @@ from alma_runtime.errors import AlmaError, UsageRefused
 from alma_runtime.i18n import _
 from alma_runtime.passphrase import ask_new_passphrase, read_passphrase
 from alma_runtime.run import run
-from alma_runtime.volumes import Runner, check_secret
+from alma_runtime.volumes import Runner, WrongSecret, check_secret
 
 Function = Callable[..., None]
+LEAST_KDF_MEMORY_KIB = 256 * 1024
+"""Below this, a profile protects nothing but test data."""
 
 
 def refuse_passphrase(_context: click.Context, _option: click.Parameter, value: str | None) -> None:
@@ -68,6 +70,10 @@ erase_option = click.option(
     "--erase", "typed", metavar="NAME", help=_("the device's name: erase it without asking")
 )
 
+replace_option = click.option(
+    "--replace", is_flag=True, help=_("replace an image file that is there already")
+)
+
 
 @click.group()
 def stick() -> None:
@@ -85,19 +91,21 @@ def disk() -> None:
 @click.option("--disk-key-from", type=click.Path(path_type=Path), help=_("a disk it shall open"))
 @public_key_option
 @erase_option
+@replace_option
 def stick_create(
     target: Path,
     release: Path | None,
     disk_key_from: Path | None,
     public_key: Path | None,
     typed: str | None,
+    replace: bool,
 ) -> None:
     """Make a stick in TARGET, an image file or a block device."""
-    device = _device(target, typed, stick=True)
     checked = _release(release, public_key)
+    device = _device(target, typed, stick=True, replace=replace, profile=checked.manifest.profile)
     passphrase = ask_new_passphrase()
     with _tools_and_work(target, device) as (tools, work):
-        key = add_disk_key(tools, disk_key_from, _disk_secret(), work) if disk_key_from else b""
+        key = _disk_key(tools, disk_key_from, passphrase, work) if disk_key_from else b""
         size = device.size if device else 0
         plan = prepare_stick(tools, checked, passphrase, work, size=size, disk_key=key)
         _carry_out(plan, target, device)
@@ -109,10 +117,13 @@ def stick_create(
 @click.option("--size", "size_mib", type=click.IntRange(min=1), help=_("MiB of an image file"))
 @click.option("--profile", "profile", default="portable", help=_("key costs and size from here"))
 @erase_option
-def disk_create(target: Path, size_mib: int | None, profile: str, typed: str | None) -> None:
+@replace_option
+def disk_create(
+    target: Path, size_mib: int | None, profile: str, typed: str | None, replace: bool
+) -> None:
     """Make an empty encrypted disk in TARGET, an image file or a block device."""
     chosen = read_profile(profile)
-    device = _device(target, typed, stick=False)
+    device = _device(target, typed, stick=False, replace=replace, profile=chosen)
     passphrase = ask_new_passphrase()
     with _tools_and_work(target, device) as (tools, work):
         size = device.size if device else (size_mib or chosen.disk_mib) << 20
@@ -217,16 +228,33 @@ def _release(folder: Path | None, public_key: Path | None) -> Release:
     return open_release(folder or latest_release(BUILD / "release"), trusted_key(public_key))
 
 
-def _device(target: Path, typed: str | None, *, stick: bool) -> Device | None:
+def _device(
+    target: Path, typed: str | None, *, stick: bool, replace: bool, profile: Profile
+) -> Device | None:
     """The confirmed device, or None for an image file."""
     if not target.is_block_device():
-        if target.is_dir() or not target.absolute().parent.is_dir():
+        place = target.absolute()
+        # A device that is not plugged in is no file to be made: /dev lies in RAM.
+        if target.is_dir() or not place.parent.is_dir() or place.is_relative_to("/dev"):
             raise AlmaError(
                 _("{target}: neither a block device nor a file that can be made").format(
                     target=target
                 )
             )
+        if target.exists() and not replace:
+            raise AlmaError(
+                _(
+                    "{target} is there already; --replace makes it anew and loses what it holds"
+                ).format(target=target)
+            )
         return None
+    if profile.kdf_memory_kib < LEAST_KDF_MEMORY_KIB:
+        click.echo(
+            _(
+                "careful: the profile «{name}» is for tests; its passphrase is quick to guess"
+            ).format(name=profile.name),
+            err=True,
+        )
     device = look_at(run, target)
     if stick and device.sector != 512:
         raise AlmaError(_("{target}: a medium with sectors of {sector} bytes does not boot").format(
@@ -243,8 +271,18 @@ def _carry_out(plan: Plan, target: Path, device: Device | None) -> None:
         flash(target, plan, in_use=bool(device.mounts))
 
 
-def _disk_secret() -> bytes:
-    return read_passphrase(_("Passphrase of the disk: "))
+def _disk_key(tools: Runner, disk: Path, passphrase: bytes, work: Path) -> bytes:
+    """A new key of the disk: most people give both media one passphrase, so that is tried first."""
+    try:
+        return add_disk_key(tools, disk, passphrase, work)
+    except WrongSecret:
+        secret = read_passphrase(_("Passphrase of the disk: "))
+    try:
+        return add_disk_key(tools, disk, secret, work)
+    except WrongSecret as exc:
+        raise AlmaError(
+            _("{target}: this passphrase does not open it").format(target=disk)
+        ) from exc
 
 
 @contextlib.contextmanager

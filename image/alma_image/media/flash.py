@@ -89,5 +89,6 @@ def _ask(device: Device, *, suspicious: bool) -> str | None:
     if suspicious:
         question = _("Type «{name}» to erase it all the same").format(name=device.name)
         return str(click.prompt(question, default="", show_default=False, err=True))
-    erase = click.confirm(_("Erase everything on {path}?").format(path=device.path), err=True)
-    return device.name if erase else None
+    question = _("Erase everything on {path}? (yes/no)").format(path=device.path)
+    answer = str(click.prompt(question, default="no", show_default=False, err=True))
+    return device.name if answer.strip().lower() in ("s", "sí", "si", "y", "yes") else None

@@ -16,7 +16,7 @@ from alma_image.release.archive import resolve
 from alma_image.release.boot_files import build_boot_files
 from alma_image.release.engine import build_engine, engine_source
 from alma_image.release.lock import SystemLock, read_lock, write_lock
-from alma_image.release.manifest import NAME, manifest_text, sign_release
+from alma_image.release.manifest import manifest_text, sign_release
 from alma_image.release.python_layers import build_runtime, build_wheels
 from alma_image.release.sandbox import Sandbox
 from alma_image.release.sbom import installed_wheels, sbom
@@ -51,22 +51,21 @@ class Release:
     public_key: bytes
 
 
-def open_cache(report: Callable[[str], None]) -> StageCache:
-    """The person's cache of stages and downloads."""
-    return StageCache(settings().cache_dir, report)
-
-
 def tools_sandbox(report: Callable[[str], None]) -> Sandbox:
     """The tools tree, made if it is not there yet: for making media and for QEMU."""
-    cache = open_cache(report)
+    cache = StageCache(settings().cache_dir, report)
+    trees = Trees(read_lock(), cache)
+    present = trees.tools_at_hand()
+    if present is not None:
+        return present
     with cache.locked():
-        return Trees(read_lock(), cache).tools()[1]
+        return trees.tools()[1]
 
 
 def build_release(profile: Profile, out: Path, report: Callable[[str], None]) -> Release:
     """Build (or find in the cache) every stage and put the release into `out/<version>`."""
     lock = read_lock()
-    cache = open_cache(report)
+    cache = StageCache(settings().cache_dir, report)
     with cache.locked():
         return _build(profile, lock, cache, out)
 
@@ -157,6 +156,3 @@ def update_lock(report: Callable[[str], None]) -> None:
         sets[name] = resolved[wishes]
     write_lock(sets)
     report(f"image/system.lock: {time.monotonic() - started:.0f} s")
-
-
-__all__ = ["NAME", "Release", "build_release", "open_cache", "tools_sandbox", "update_lock"]

@@ -138,7 +138,7 @@ def _logged(sandbox: Sandbox, command: Sequence[str | Path], work: Path, stream:
         log = Path(stream.name)
         last = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise AlmaError(
-            _("the engine could not be built; the end of {log}:\n{last}").format(log=log, last=last)
+            _("the engine could not be built; see {log}:\n{last}").format(log=log, last=last)
         ) from exc
 
 

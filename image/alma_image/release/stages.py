@@ -48,8 +48,7 @@ class StageCache:
 
     def stage(self, name: str, inputs: Mapping[str, str], make: Callable[[Path], None]) -> Stage:
         """The stage's result: from the cache, or made now by `make(empty folder)`."""
-        key = hashlib.sha256(json.dumps([name, dict(inputs)], sort_keys=True).encode()).hexdigest()
-        final = self.folder / "stages" / name / key[:24]
+        key, final = self._place(name, inputs)
         started = time.monotonic()
         cached = final.is_dir()
         if not cached:
@@ -57,11 +56,21 @@ class StageCache:
             self._make(final, make)
         os.utime(final)
         done = Stage(name, key, final, time.monotonic() - started, cached)
-        how = _("as before") if cached else f"{done.seconds:.1f} s"
-        self.report(f"{name}: {how}")
+        how = _("{stage}: as before") if cached else f"{{stage}}: {done.seconds:.1f} s"
+        self.report(how.format(stage=name))
         self.used.append(done)
         self._forget_old(final)
         return done
+
+    def find(self, name: str, inputs: Mapping[str, str]) -> Path | None:
+        """The folder of a stage's result if it is in the cache; needs no lock."""
+        final = self._place(name, inputs)[1]
+        return final if final.is_dir() else None
+
+    def _place(self, name: str, inputs: Mapping[str, str]) -> tuple[str, Path]:
+        text = json.dumps([name, dict(inputs)], sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()
+        return key, self.folder / "stages" / name / key[:24]
 
     def _make(self, final: Path, make: Callable[[Path], None]) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)

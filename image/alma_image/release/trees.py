@@ -67,8 +67,16 @@ class Trees:
                 (tree / "etc" / "resolv.conf").unlink(missing_ok=True)
                 (tree / "etc" / "resolv.conf").touch()
 
-        stage = self.cache.stage("tools", {"pins": _pins(packages), "form": "2"}, make)
+        stage = self.cache.stage(TOOLS_SET, self._tools_inputs(), make)
         return stage, Sandbox(stage.folder / "tree")
+
+    def tools_at_hand(self) -> Sandbox | None:
+        """The tools tree if it was made before, even while another build holds the cache."""
+        folder = self.cache.find(TOOLS_SET, self._tools_inputs())
+        return Sandbox(folder / "tree") if folder else None
+
+    def _tools_inputs(self) -> dict[str, str]:
+        return {"pins": _pins(self.lock.packages(TOOLS_SET)), "form": "2"}
 
     def base(self, profile: Profile, tools: Stage, sandbox: Sandbox) -> Stage:
         """`base.tar`: the appliance's packages, installed inside the tools tree."""
