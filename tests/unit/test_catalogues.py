@@ -9,12 +9,15 @@ from pathlib import Path
 import polib
 import pytest
 
+import alma_image
 import alma_runtime
 from alma_runtime.i18n import CATALOGUES, catalogue
 
 PACKAGE = Path(alma_runtime.__file__).parent
-ROOMS = ("chat", "daylog", "host")
-FLOOR = ("volumes.py", "passphrase.py")
+ROOMS = ("chat", "daylog", "host", "llm", "service")
+FLOOR = sorted(path.name for path in PACKAGE.glob("*.py"))
+BUILDER = Path(alma_image.__file__).parent
+BUILDER_ROOMS = ("emulate", "media", "release")
 
 
 def texts_of(*sources: Path) -> set[str]:
@@ -45,9 +48,15 @@ def test_the_ground_floors_texts_are_in_spanish(name: str) -> None:
     assert texts_of(PACKAGE / name) - set(catalogue("es")) == set()
 
 
-@pytest.mark.parametrize("name", [*ROOMS, "volumes"])
+@pytest.mark.parametrize("room", BUILDER_ROOMS)
+def test_the_builders_texts_are_in_spanish(room: str) -> None:
+    sources = (*(BUILDER / room).rglob("*.py"), *BUILDER.glob("*.py"))
+    assert texts_of(*sources) - set(catalogue("es")) == set()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CATALOGUES / "es").glob("*.po")))
 def test_catalogues_fill_in_the_same_names_and_hold_nothing_dead(name: str) -> None:
-    said = texts_of(*PACKAGE.rglob("*.py"))
+    said = texts_of(*PACKAGE.rglob("*.py"), *BUILDER.rglob("*.py"))
     for entry in polib.pofile(str(CATALOGUES / "es" / f"{name}.po"), encoding="utf-8"):
         assert entry.msgid in said
         assert fields(entry.msgid) == fields(entry.msgstr), entry.msgid

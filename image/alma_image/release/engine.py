@@ -124,8 +124,8 @@ def build_engine(cache: StageCache, tools: Stage, sandbox: Sandbox, jobs: int) -
                 _logged(sandbox, [*compile_all, "--target", "llama-server"], work, stream)
             place = result / ENGINE_PLACE
             collect(build / "bin", place)
-            sandbox.run(["strip", "--strip-unneeded", *place.rglob("*.so*"), place / "llama-server"],
-                        binds=[place])  # fmt: skip
+            binaries = [*place.rglob("*.so*"), place / "llama-server"]
+            sandbox.run(["strip", "--strip-unneeded", *binaries], binds=[place])
 
     inputs = {"source": source.sha256, "flags": "\n".join((*FLAGS, *LEFT_OUT)), "tools": tools.key}
     return cache.stage("engine", inputs, make)
