@@ -55,7 +55,7 @@ def resolve(root: Path, path: str) -> Path:
         for _ in range(8):
             if not here.is_symlink():
                 break
-            target = os.readlink(here)
+            target = str(here.readlink())
             here = root / target.lstrip("/") if target.startswith("/") else here.parent / target
     return here / Path(path).name
 
@@ -106,7 +106,7 @@ def lay_links(links: dict[str, str], root: Path, dry: bool) -> list[str]:
     changed = []
     for name, destination in links.items():
         place = resolve(root, name)
-        if place.is_symlink() and os.readlink(place) == destination:
+        if place.is_symlink() and str(place.readlink()) == destination:
             continue
         changed.append(name)
         if dry:
