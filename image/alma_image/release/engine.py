@@ -8,7 +8,6 @@ finds nothing by chance, neither beside a user's files nor the variant that cras
 from __future__ import annotations
 
 import re
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,10 +97,10 @@ def fetch_source(source: EngineSource, folder: Path, sandbox: Sandbox) -> Path:
     return path
 
 
-def unpack(archive: Path, folder: Path) -> Path:
+def unpack(sandbox: Sandbox, archive: Path, folder: Path) -> Path:
     """The archive's one folder, unpacked."""
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+    sandbox.run(["tar", "-x", "-z", "--no-same-owner", "-f", archive, "-C", folder],
+                binds=[folder], ro_binds=[archive])  # fmt: skip
     return next(path for path in folder.iterdir() if path.name.startswith("llama_cpp_python"))
 
 
@@ -112,7 +111,7 @@ def build_engine(cache: StageCache, tools: Stage, sandbox: Sandbox, jobs: int) -
     def make(result: Path) -> None:
         archive = fetch_source(source, cache.folder / "sources", sandbox)
         with cache.workspace() as work:
-            tree = unpack(archive, work) / "vendor" / "llama.cpp"
+            tree = unpack(sandbox, archive, work) / "vendor" / "llama.cpp"
             build = work / "build"
             log = cache.folder / "engine.log"
             map_flag = f"-ffile-prefix-map={work}=/alma-engine"

@@ -73,7 +73,7 @@ def build_wheels(cache: StageCache, tools: Stage, sandbox: Sandbox) -> Stage:
                         file=LOCK.name, reason=exc.stderr.splitlines()[-1] if exc.stderr else exc
                     )
                 ) from exc
-            binding = unpack(archive, work)
+            binding = unpack(sandbox, archive, work)
             sandbox.run(
                 _pip("wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", wheels,
                      "-Ccmake.define.LLAMA_BUILD=OFF", binding),
