@@ -35,10 +35,12 @@ def kernel_command_line(profile: Profile, verity: Verity) -> str:
     words = [
         "ro quiet loglevel=3 systemd.show_status=false rd.systemd.show_status=false",
         "rd.luks.name=${alma_sys}=alma-system",
-        "rd.luks.options=${alma_sys}=read-only,password-cache=no,tries=3",
+        # systemd-cryptsetup spends its first try on keys it might find by itself: three questions.
+        "rd.luks.options=${alma_sys}=read-only,password-cache=no,tries=4",
         "rd.luks.name=${alma_keep}=alma-keep",
         "rd.luks.key=${alma_keep}=/dev/mapper/alma-system",
-        f"rd.luks.options=${{alma_keep}}=keyfile-offset={verity.image_size},keyfile-size=64,nofail",
+        f"rd.luks.options=${{alma_keep}}=keyfile-offset={verity.image_size},keyfile-size=64,"
+        "nofail,headless=yes",
         f"roothash={verity.root_hash}",
         "systemd.verity_root_data=/dev/mapper/alma-system",
         "systemd.verity_root_hash=/dev/mapper/alma-system",
