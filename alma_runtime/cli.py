@@ -6,6 +6,7 @@ Groups of the same name are merged, so the builder can add `create` to the host'
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -59,11 +60,18 @@ def gather() -> click.Group:
 
 def main() -> None:
     """Entry point: known errors are one sentence on stderr and their exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         gather().main(standalone_mode=True)
     except AlmaError as error:
         click.echo(_("alma: {message}").format(message=error), err=True)
         sys.exit(error.status)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End by unwinding, so that whoever owns a child, a mount or a file takes it along."""
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ SOURCES_LINE = re.compile(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s", re.MULTILINE)
 
 def in_mounts(argv: Sequence[str | Path]) -> list[str | Path]:
     """A host program as root with mounts of its own, for any user."""
-    plain = as_root(["unshare", "--mount", "--", *argv])
+    # Its processes must not outlive us, not even when we are killed.
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    plain = ["setpriv", "--pdeathsig", "KILL", "--", *as_root([*alone, *argv])]
     return [str(part) for part in plain]
 
 

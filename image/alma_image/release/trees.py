@@ -111,5 +111,6 @@ class Trees:
                    SUITE, str(target), f"deb [trusted=yes] copy://{repository} ./"]  # fmt: skip
         env = {"SOURCE_DATE_EPOCH": str(self.lock.epoch)}
         if sandbox is None:
-            return run(in_mounts(command), env=env)
+            # What it unpacks lies in our work folder, so it goes when that goes.
+            return run(in_mounts(command), env={**env, "TMPDIR": str(work)})
         return sandbox.run(command, binds=[target.parent, work], env=env)
