@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from alma_image.media.luks import read_header
 from alma_image.media.partitions import MIB
 from alma_image.media.target import open_target
 from alma_image.media.verify import verify_stick
+from alma_image.source import ROLES
 from tests.boot.conftest import (
     ANSWER,
     PROMPT,
@@ -22,12 +25,17 @@ from tests.boot.conftest import (
 )
 from tests.conftest import Built
 
+ROOM = 64 * MIB
 pytestmark = [pytest.mark.image, pytest.mark.boot]
 
 
 def test_secure_boot_one_passphrase_an_answer_and_the_turn_is_in_the_log(
     built: Built, bench: Bench, copies: Media
 ) -> None:
+    """On media larger than what was made for them: both grow to their full size meanwhile."""
+    for path in (copies.stick, copies.disk):
+        os.truncate(path, path.stat().st_size + ROOM)
+    keep, data = _size(copies.stick, "ALMA-KEEP"), _size(copies.disk, "ALMA-DATA")
     with bench.pc(stick=copies.stick, disk=copies.disk) as machine:
         unlock(machine)
         machine.expect("Hablas con el disco")
@@ -41,7 +49,13 @@ def test_secure_boot_one_passphrase_an_answer_and_the_turn_is_in_the_log(
     plain = bench.inside(copies.disk)
     bench.runner(["e2fsck", "-f", "-n", plain])
     assert "marca-7351" in bench.day_logs(plain)
-    # Nothing public changed: the keep grew, if at all, inside its partition.
+    assert _size(copies.stick, "ALMA-KEEP") >= keep + ROOM
+    assert _size(copies.disk, "ALMA-DATA") >= data + ROOM
+    blocks = bench.runner(["dumpe2fs", "-h", plain]).text
+    count = re.search(r"^Block count:\s+(\d+)$", blocks, re.MULTILINE)
+    assert count
+    assert int(count.group(1)) * 4096 > data
+    # Nothing public changed but the size of the last partition.
     with open_target(copies.stick) as target:
         report = verify_stick(bench.runner, target, built.release.public_key, bench.folder)
     assert report.differences == ()
@@ -110,10 +124,14 @@ def test_an_altered_system_is_not_run_and_the_screen_says_why(bench: Bench, copi
         machine.wait_off()
 
 
+def _size(image: Path, label: str) -> int:
+    """Bytes of a partition, as the table says."""
+    with image.open("rb") as stream:
+        return read_table(stream.read(MIB)).partition(label).size
+
+
 def _first_words(name: str) -> str:
     """The first words of a text that the appliance shows, as a pattern over line breaks."""
-    from alma_image.source import ROLES
-
     path: Path = ROLES / "boot/files/usr/share/alma/words" / name
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     words = max(lines, key=len).split()[:4]

@@ -28,7 +28,10 @@ def test_the_command_line_names_the_root_hash_and_where_the_key_lies() -> None:
     words = kernel_command_line(read_profile("nano"), VERITY).split()
     assert f"roothash={VERITY.root_hash}" in words
     assert "systemd.verity_root_options=hash-offset=40960" in words
-    assert "rd.luks.options=${alma_keep}=keyfile-offset=81920,keyfile-size=64,nofail,headless=yes" in words
+    assert (
+        "rd.luks.options=${alma_keep}=keyfile-offset=81920,keyfile-size=64,nofail,headless=yes"
+        in words
+    )
 
 
 def test_no_word_of_the_command_line_reaches_the_real_systems_crypttab() -> None:
