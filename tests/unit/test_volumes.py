@@ -8,8 +8,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from alma_image.release.sandbox import Sandbox
 
+from alma_image.release.sandbox import Sandbox
 from alma_runtime import run, volumes
 from alma_runtime.errors import AlmaError, ProgramFailed
 from alma_runtime.volumes import Kdf, Runner

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from alma_image.emulate.machine import _plain
 from alma_image.emulate.qemu import Firmware, Pc, command_line
 
