@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alma_image.profile import Profile, profile_names, read_profile
 from alma_image.release import signing
@@ -16,7 +17,13 @@ from alma_image.release.archive import resolve
 from alma_image.release.boot_files import build_boot_files
 from alma_image.release.engine import build_engine, engine_source
 from alma_image.release.lock import SystemLock, read_lock, write_lock
-from alma_image.release.manifest import manifest_text, sign_release
+from alma_image.release.manifest import (
+    NAME,
+    PUBLIC_KEY_NAME,
+    SIGNATURE_NAME,
+    manifest_text,
+    sign_release,
+)
 from alma_image.release.python_layers import build_runtime, build_wheels
 from alma_image.release.sandbox import Sandbox
 from alma_image.release.sbom import installed_wheels, sbom
@@ -83,34 +90,59 @@ def _build(profile: Profile, lock: SystemLock, cache: StageCache, out: Path) -> 
     verity = read_verity(system)
     boot = build_boot_files(cache, profile, tools, sandbox, tree, verity)
 
-    key = signing.load_or_create_key(settings().config_dir)
     found = installed_wheels([wheels.folder, runtime.folder])
-    packages = lock.packages(profile.name)
-    models = [m for m in read_models_lock(MODELS_LOCK) if m.id == EMBEDDED_MODEL]
+    key = signing.load_or_create_key(settings().config_dir)
     target = out / f"{__version__}-{profile.name}"
     with cache.workspace() as work:
         folder = work / "release"
-        folder.mkdir()
-        _link(system.folder / "system.img", folder / "system.img")
-        for part in ("esp", "bios"):
-            shutil.copytree(boot.folder / part, folder / part, copy_function=_link)
-        (folder / SBOM_NAME).write_text(
-            sbom(__version__, lock.epoch, packages, found, models), encoding="utf-8"
-        )
-        contents = {
-            "packages": [f"{p.name} {p.version} {p.sha256}" for p in packages],
-            "wheels": [f"{name} {version}" for name, version in found.items()],
-            "models": [f"{m.id} {m.sha256}" for m in models],
-            "versions": {"alma": __version__, "llama-cpp-python": engine_source().version},
-        }
-        text = manifest_text(__version__, lock.epoch, profile, folder, verity, contents)
+        contents = _collect(folder, profile, lock, system, boot, found)
+
+        def manifest_of(place: Path) -> bytes:
+            return manifest_text(__version__, lock.epoch, profile, place, verity, contents)
+
+        text = manifest_of(folder)
         sign_release(folder, text, key)
         for path in folder.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        _put(folder, target)
+        # The same release again keeps its date: sticks made from it are not out of date.
+        if not (_is_signed(target, folder) and manifest_of(target) == text):
+            _put(folder, target)
     _write_times(out, cache)
-    return Release(target, signing.fingerprint(signing.public_pem(key)), tuple(cache.used),
-                   signing.public_pem(key))  # fmt: skip
+    public = signing.public_pem(key)
+    return Release(target, signing.fingerprint(public), tuple(cache.used), public)
+
+
+def _collect(
+    folder: Path,
+    profile: Profile,
+    lock: SystemLock,
+    system: Stage,
+    boot: Stage,
+    wheels: Mapping[str, str],
+) -> dict[str, Any]:
+    """Put a release's files into a new folder; returns what the manifest says besides them."""
+    folder.mkdir()
+    _link(system.folder / "system.img", folder / "system.img")
+    for part in ("esp", "bios"):
+        shutil.copytree(boot.folder / part, folder / part, copy_function=_link)
+    packages = lock.packages(profile.name)
+    models = [m for m in read_models_lock(MODELS_LOCK) if m.id == EMBEDDED_MODEL]
+    bill = sbom(__version__, lock.epoch, packages, wheels, models)
+    (folder / SBOM_NAME).write_text(bill, encoding="utf-8")
+    return {
+        "packages": [f"{p.name} {p.version} {p.sha256}" for p in packages],
+        "wheels": [f"{name} {version}" for name, version in wheels.items()],
+        "models": [f"{m.id} {m.sha256}" for m in models],
+        "versions": {"alma": __version__, "llama-cpp-python": engine_source().version},
+    }
+
+
+def _is_signed(target: Path, folder: Path) -> bool:
+    """Does a release that is there carry the manifest, signature and key of a fresh one?"""
+    return all(
+        (target / name).is_file() and (target / name).read_bytes() == (folder / name).read_bytes()
+        for name in (NAME, SIGNATURE_NAME, PUBLIC_KEY_NAME)
+    )
 
 
 def _link(source: str | Path, target: str | Path) -> None:
@@ -129,7 +161,8 @@ def _put(folder: Path, target: Path) -> None:
     for leftover in (fresh, old):
         if leftover.exists():
             shutil.rmtree(leftover)
-    shutil.copytree(folder, fresh, copy_function=_link)
+    # A copy: who edits a release must not edit the cache with it.
+    shutil.copytree(folder, fresh)
     run(["sync", "--file-system", fresh])
     if target.exists():
         target.rename(old)
