@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alma_image.source import CHECKOUT, NOT_SOURCE
+from alma_runtime.files import sha256_of
 from alma_runtime.run import run
 
 
@@ -18,6 +19,19 @@ def copy_checkout(target: Path) -> Path:
     ignore = shutil.ignore_patterns(*(f"*{name}" for name in NOT_SOURCE), ".git", ".venv", "build")
     shutil.copytree(CHECKOUT, target, ignore=ignore, symlinks=True)
     return target
+
+
+def release_contents(out: Path) -> dict[str, str]:
+    """SHA-256 by name of what a build put into `out`.
+
+    The key that signs is the person's, and times are the machine's: they are left out.
+    """
+    ours = ("manifest.json.sig", "release.pub", "stages.json")
+    return {
+        str(path.relative_to(out)): sha256_of(path)
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in ours
+    }
 
 
 def touch_runtime(checkout: Path) -> None:

@@ -7,18 +7,7 @@ import tempfile
 from pathlib import Path
 
 from alma_runtime.config import settings
-from alma_runtime.files import sha256_of
-from tests.checkout import build, copy_checkout
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 by name; the signature and the stage times are not the release's content."""
-    ours = ("manifest.json.sig", "release.pub", "stages.json")
-    return {
-        str(path.relative_to(folder)): sha256_of(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ours
-    }
+from tests.checkout import build, copy_checkout, release_contents
 
 
 def main() -> int:
@@ -31,7 +20,7 @@ def main() -> int:
             work.mkdir(parents=True)
             out = work / "out" / "release"
             build(copy_checkout(work / "checkout"), work / "cache", out)
-            found.append(contents(out))
+            found.append(release_contents(out))
             print(f"{place}: built", flush=True)
     different = sorted(k for k in found[0].keys() | found[1] if found[0].get(k) != found[1].get(k))
     print("the same, byte for byte" if not different else f"different: {', '.join(different)}")
