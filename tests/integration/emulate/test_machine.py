@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from alma_image.emulate.machine import NotSaid, running
 from alma_image.emulate.qemu import Firmware, Pc, probe
 from alma_image.release.sandbox import Sandbox
-
 from alma_runtime.errors import AlmaError
 from tests.integration.media.conftest import World, disk_image, stick_image, world
 
