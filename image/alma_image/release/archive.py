@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,9 +70,9 @@ def resolve(include: Sequence[str], variant: str) -> list[Package]:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
         hooks = [
-            f'--customize-hook=cp -r "$1"/var/lib/apt/lists {out}/lists',
+            f'--customize-hook=cp -r "$1"/var/lib/apt/lists {shlex.quote(name)}/lists',
             f'--customize-hook=dpkg-query --admindir="$1"/var/lib/dpkg -W'
-            f" -f='${{Package}} ${{Version}} ${{Architecture}}\\n' > {out}/installed",
+            f" -f='${{Package}} ${{Version}} ${{Architecture}}\\n' > {shlex.quote(name)}/installed",
         ]
         try:
             run(

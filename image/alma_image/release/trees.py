@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from alma_image.profile import Profile
 from alma_image.release.archive import (
@@ -108,7 +109,7 @@ class Trees:
                    "--aptopt=Acquire::Languages \"none\"",
                    # Our repository's path is this machine's; it must not be in the tree.
                    '--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/resolv.conf',
-                   SUITE, str(target), f"deb [trusted=yes] copy://{repository} ./"]  # fmt: skip
+                   SUITE, str(target), f"deb [trusted=yes] copy://{quote(str(repository))} ./"]  # fmt: skip
         env = {"SOURCE_DATE_EPOCH": str(self.lock.epoch)}
         if sandbox is None:
             # What it unpacks lies in our work folder, so it goes when that goes.
