@@ -104,12 +104,13 @@ class Trees:
         repository = work / "repository"
         repository.mkdir()
         make_repository(debs, repository)
+        source = f"deb [trusted=yes] copy://{quote(str(repository))} ./"
         command = ["mmdebstrap", "--mode=root", NO_DEVICES, NO_RECOMMENDS, f"--variant={variant}",
                    f"--include={','.join(wishes)}", "--format=tar",
                    "--aptopt=Acquire::Languages \"none\"",
                    # Our repository's path is this machine's; it must not be in the tree.
                    '--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/resolv.conf',
-                   SUITE, str(target), f"deb [trusted=yes] copy://{quote(str(repository))} ./"]  # fmt: skip
+                   SUITE, str(target), source]  # fmt: skip
         env = {"SOURCE_DATE_EPOCH": str(self.lock.epoch)}
         if sandbox is None:
             # What it unpacks lies in our work folder, so it goes when that goes.
