@@ -5,6 +5,7 @@ The roles are applied by ansible-core through a connection into the tree; dracut
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from alma_image.profile import Profile
@@ -44,7 +45,7 @@ def apply_roles(sandbox: Sandbox, tree: Path, profile: Profile) -> Completed:
     try:
         return sandbox.run(
             ["ansible-playbook", "-i", INVENTORY, PLAYBOOK,
-             "-e", f"tree={tree}", "-e", f"profile={profile.name}"],
+             "-e", json.dumps({"tree": str(tree), "profile": profile.name})],
             binds=[tree],
             ro_binds=[IMAGE, ROLES],
             into=tree,
