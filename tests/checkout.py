@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def release_contents(out: Path) -> dict[str, str]:
 
 
 def touch_runtime(checkout: Path) -> None:
-    """The smallest change of the runtime."""
+    """The smallest change of the runtime, and one that no cache has seen."""
     changed = checkout / "alma_runtime" / "errors.py"
-    changed.write_text(changed.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    text = changed.read_text(encoding="utf-8")
+    changed.write_text(f"{text}\n# changed: {uuid.uuid4()}\n", encoding="utf-8")
 
 
 def share(ours: Path, cache: Path, names: tuple[str, ...]) -> None:

@@ -54,11 +54,14 @@ def kernel_command_line(profile: Profile, verity: Verity) -> str:
 def menu(profile: Profile, verity: Verity, keyboards: tuple[Keyboard, ...]) -> str:
     """The text of grub.cfg."""
     serial = any(name.startswith("ttyS0") for name in profile.console)
+    # BIOS shows no «ñ» in text mode, so graphics there. UEFI's own console does, and a mode that
+    # GRUB sets past the firmware leaves the kernel's screen garbled (seen in QEMU).
     terminal = (
         "serial --unit=0 --speed=115200\nterminal_input console serial\n"
         "terminal_output console serial"
         if serial
-        else "if loadfont unicode; then\n    set gfxmode=auto\n    terminal_output gfxterm\nfi"
+        else 'if [ "$grub_platform" = "pc" ]; then\n    if loadfont unicode; then\n'
+        "        set gfxmode=auto\n        terminal_output gfxterm\n    fi\nfi"
     )
     entries = "\n".join(
         f'menuentry "{k.title}" {{\n    alma_start {k.keymap} {k.language}\n}}\n' for k in keyboards
