@@ -192,12 +192,23 @@ class Place:
             time.sleep(0.05)
         return health
 
-    def engine_pid(self) -> int:
-        """The child of the gateway."""
+    def children(self) -> list[int]:
+        """The gateway's child processes."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        (pid,) = children.read_text().split()
-        return int(pid)
+        return [int(pid) for pid in children.read_text().split()]
+
+    def engine_pid(self) -> int:
+        """The child of the gateway."""
+        (pid,) = self.children()
+        return pid
+
+    def wait_for_loss(self, pid: int) -> None:
+        """Until this engine's end was noticed; the next one may be ready again by then."""
+        deadline = time.monotonic() + PATIENCE
+        while self.health()["status"] == "ready" and self.children() in ([], [pid]):
+            assert time.monotonic() < deadline, "nobody noticed"
+            time.sleep(0.01)
 
     def remembered(self) -> dict[str, Any]:
         """What the tree remembers about this machine."""

@@ -131,8 +131,7 @@ def test_an_engine_that_keeps_dying_gives_way_to_the_next_smaller_model(place: P
         pid = place.engine_pid()
         os.kill(pid, signal.SIGKILL)
         assert is_gone(pid)
-        while place.health()["status"] == "ready":
-            time.sleep(0.01)
+        place.wait_for_loss(pid)
     health = place.wait_for("ready")
     assert health["model"] == "seed"
     assert "SIGKILL" in health["choice"]
@@ -145,9 +144,9 @@ def test_a_variant_that_meets_an_illegal_instruction_at_work_is_never_used_again
     place.start()
     place.wait_for("ready")
     first = place.remembered()["good"]
-    os.kill(place.engine_pid(), signal.SIGILL)
-    while place.health()["status"] == "ready":
-        time.sleep(0.01)
+    pid = place.engine_pid()
+    os.kill(pid, signal.SIGILL)
+    place.wait_for_loss(pid)
     place.wait_for("ready")
     known = place.remembered()
     assert first in known["failed"]
